@@ -1,0 +1,1 @@
+"""The coordinator, its API and its console."""

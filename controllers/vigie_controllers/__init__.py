@@ -1,0 +1,1 @@
+"""Pure control and safety: no I/O, no clock, no network."""

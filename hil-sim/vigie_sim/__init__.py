@@ -1,0 +1,1 @@
+"""Plants, rigs, scenarios and benches: the city on a desk."""
