@@ -1,0 +1,1 @@
+"""Streetlights, cabinets and their meters."""

@@ -1,0 +1,1 @@
+"""Pump stations and basins on SWMM."""
