@@ -1,0 +1,1 @@
+"""The Sparkplug host: session, fleet in memory, ingest into the history, acknowledgements."""

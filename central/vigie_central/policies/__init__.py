@@ -1,0 +1,1 @@
+"""Policies: keys, checks, bundles and their way to the fleet."""

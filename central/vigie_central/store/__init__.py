@@ -1,0 +1,1 @@
+"""What is kept: history (DuckDB and Parquet) and records (PostgreSQL)."""
