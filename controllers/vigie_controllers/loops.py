@@ -1,0 +1,270 @@
+"""A loop: ordered controllers, one guard, one invariant check, bound to points.
+
+The generic loop knows no traffic and no water; a ``Domain`` brings the words of one kind of site. The
+order of the controllers gives priority. The guard comes last and no policy can take it out.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vigie_controllers.contract import Controller, Decision, Guard, Intervention, State
+from vigie_protocols.points import Reading, Value
+
+
+class HasDecisions(Protocol):
+    """Outputs of every domain carry the reasons for them."""
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """Why these outputs; empty when nothing was decided anew."""
+        ...
+
+
+I = TypeVar("I")  # noqa: E741 - inputs and outputs of a domain, as in the contract
+O = TypeVar("O", bound=HasDecisions)  # noqa: E741
+
+
+class Strict(BaseModel):
+    """Base of all configuration: unknown fields are refused, values are never changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ControllerSpec(Strict):
+    """A controller in a loop's list, as the gateway file writes it."""
+
+    kind: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class LoopSpec(Strict):
+    """A loop as the gateway file writes it.
+
+    site: the physical facts and the guard's limits, read by the domain and never touched by a policy.
+    points: role -> point name ``device/point``; roles are the domain's words.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    domain: str
+    period_s: float = Field(gt=0, le=60)
+    site: dict[str, Any]
+    points: dict[str, str]
+    controllers: tuple[ControllerSpec, ...] = Field(min_length=1)
+
+
+class Domain(ABC, Generic[I, O]):
+    """What one kind of site adds to the generic loop."""
+
+    reads: tuple[str, ...]
+    """Names of the points this loop reads, in the order ``inputs`` takes them."""
+    writes: tuple[str, ...]
+    """Names of the points this loop writes, in the order ``values`` gives them."""
+    guard: Guard[I, O]
+
+    @abstractmethod
+    def inputs(self, clock: Reading[float], overrun: bool, readings: Sequence[Reading[Value]]) -> I:
+        """The frozen inputs of one scan; ``readings`` follow ``reads``. The same tuple means the same frame."""
+
+    @abstractmethod
+    def merge(self, first: O, second: O) -> O:
+        """What both want, ``first`` having priority wherever it has an opinion."""
+
+    @abstractmethod
+    def force(self, wanted: O | None, point: str, value: Value) -> O:
+        """``wanted`` with one written point forced; raises ValueError where that cannot be forced."""
+
+    @abstractmethod
+    def values(self, outputs: O) -> Sequence[Value]:
+        """The values to write, one per name of ``writes``."""
+
+    @abstractmethod
+    def unlawful(self, outputs: O) -> str | None:
+        """The invariant check: why these combined outputs may never be written, or None. Stateless."""
+
+    @abstractmethod
+    def failsafe(self) -> O:
+        """What to write when guard or invariant check fails: always lawful."""
+
+
+@dataclass(frozen=True)
+class ControllerKind:
+    """A kind of controller that gateway files and policies may name, such as ``signal.actuated``.
+
+    config: its pydantic model, also the schema of policies of this kind.
+    build: makes one from a checked configuration and the domain; raises ValueError when a parameter is
+    outside the guard's envelope, with the field's name first in the text.
+    """
+
+    name: str
+    domain: str
+    config: type[BaseModel]
+    build: Callable[[Any, Any], Controller[Any, Any]]
+
+
+class ParamError(ValueError):
+    """A parameter of a controller is wrong: which kind, which field, why."""
+
+    def __init__(self, kind: str, field: str, reason: str) -> None:
+        super().__init__(f"{kind}: {field}: {reason}")
+        self.kind = kind
+        self.field = field
+        self.reason = reason
+
+
+def build_controller(kind: ControllerKind, params: Mapping[str, Any], domain: Any) -> Controller[Any, Any]:
+    """A controller from raw parameters; raises ParamError naming the first wrong field."""
+    try:
+        config = kind.config.model_validate(params)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ParamError(kind.name, ".".join(map(str, first["loc"])) or "params", first["msg"]) from error
+    try:
+        return kind.build(config, domain)
+    except ValueError as error:
+        field, _, reason = str(error).partition(": ")
+        raise ParamError(kind.name, field, reason or "outside the guard's envelope") from error
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStep:
+    """What one scan of a loop gave.
+
+    values: one per name of ``writes``; active: index of the first controller that could speak, -1 if none.
+    """
+
+    values: Sequence[Value]
+    decisions: tuple[Decision, ...]
+    interventions: tuple[Intervention, ...]
+    active: int
+
+
+Staged = dict[int, tuple[dict[str, Any], Controller[Any, Any]]]
+"""Controllers built aside with new parameters, by place in the list."""
+
+
+class GuardedLoop(Generic[I, O]):
+    """One loop of a gateway: inputs -> controllers in order -> guard -> invariant check -> values."""
+
+    def __init__(
+        self,
+        name: str,
+        period_s: float,
+        domain: Domain[I, O],
+        controllers: Sequence[tuple[ControllerKind, Mapping[str, Any]]],
+    ) -> None:
+        self.name = name
+        self.period_s = period_s
+        self.domain = domain
+        self.kinds = tuple(kind for kind, _ in controllers)
+        self.defaults = tuple(dict(params) for _, params in controllers)
+        self._params: list[dict[str, Any]] = [dict(params) for params in self.defaults]
+        self._controllers = [build_controller(kind, params, domain) for kind, params in controllers]
+        self._faults: list[str] = [""] * len(controllers)
+
+    def stage(self, overrides: Mapping[str, Mapping[str, Any]]) -> Staged:
+        """Build what ``overrides`` (kind -> parameters over the local defaults) would change.
+
+        Nothing running is touched; raises ParamError when a value is wrong or outside the envelope.
+        """
+        staged: Staged = {}
+        for place, kind in enumerate(self.kinds):
+            params = {**self.defaults[place], **overrides.get(kind.name, {})}
+            if params != self._params[place]:
+                staged[place] = (params, build_controller(kind, params, self.domain))
+        return staged
+
+    def adopt(self, staged: Staged) -> None:
+        """Swap staged controllers in at a scan boundary; each takes up its predecessor's state."""
+        for place, (params, controller) in staged.items():
+            controller.restore(self._controllers[place].snapshot())
+            self._controllers[place] = controller
+            self._params[place] = params
+            self._faults[place] = ""
+
+    def effective(self) -> dict[str, dict[str, Any]]:
+        """The parameters in force, by controller kind."""
+        return {kind.name: dict(params) for kind, params in zip(self.kinds, self._params, strict=True)}
+
+    def step(
+        self,
+        now: float,
+        clock: Reading[float],
+        overrun: bool,
+        readings: Sequence[Reading[Value]],
+        forces: Mapping[str, Value],
+    ) -> LoopStep:
+        """One scan. Never raises: a faulty controller falls to the next, a faulty guard to fail-safe."""
+        domain = self.domain
+        decisions: list[Decision] = []
+        interventions: list[Intervention] = []
+        outputs: O
+        active = -1
+        try:
+            inputs = domain.inputs(clock, overrun, readings)
+            wanted, active = self._ask(now, inputs, decisions)
+            for point, value in forces.items():
+                try:
+                    wanted = domain.force(wanted, point, value)
+                except ValueError as error:
+                    interventions.append(Intervention("lease", point, str(error)))
+            verdict = domain.guard.permit(now, wanted, inputs)
+            outputs = verdict.outputs
+            interventions.extend(verdict.interventions)
+            broken = domain.unlawful(outputs)
+            if broken is not None:
+                interventions.append(Intervention("invariant", self.name, broken))
+                outputs = domain.failsafe()
+        except Exception as error:  # noqa: BLE001 - the guard must answer every scan, whatever broke in it
+            interventions.append(Intervention("guard-fault", self.name, f"{type(error).__name__}: {error}"))
+            outputs = domain.failsafe()
+        decisions.extend(outputs.decisions)
+        return LoopStep(domain.values(outputs), tuple(decisions), tuple(interventions), active)
+
+    def _ask(self, now: float, inputs: I, decisions: list[Decision]) -> tuple[O | None, int]:
+        wanted: O | None = None
+        active = -1
+        for place, controller in enumerate(self._controllers):
+            try:
+                more = controller.step(now, inputs)
+            except Exception as error:  # noqa: BLE001 - a faulty controller must not stop the scan
+                self._note_fault(place, f"{type(error).__name__}: {error}", decisions)
+                continue
+            self._faults[place] = ""
+            if more is None:
+                continue
+            if wanted is None:
+                wanted, active = more, place
+            else:
+                wanted = self.domain.merge(wanted, more)
+        return wanted, active
+
+    def _note_fault(self, place: int, fault: str, decisions: list[Decision]) -> None:
+        if fault != self._faults[place]:
+            self._faults[place] = fault
+            decisions.append(Decision(self.kinds[place].name, self.name, "controller-fault", fault))
+
+    def snapshot(self) -> State:
+        """State of every controller and of the guard."""
+        return {
+            "controllers": [
+                {"kind": kind.name, "params": params, "state": controller.snapshot()}
+                for kind, params, controller in zip(self.kinds, self._params, self._controllers, strict=True)
+            ],
+            "guard": self.domain.guard.snapshot(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take up a snapshot of a loop with the same list of controllers."""
+        rows = state["controllers"]
+        if [row["kind"] for row in rows] != [kind.name for kind in self.kinds]:
+            raise ValueError(f"loop {self.name}: the snapshot has other controllers")
+        for place, row in enumerate(rows):
+            controller = build_controller(self.kinds[place], row["params"], self.domain)
+            controller.restore(row["state"])
+            self._controllers[place] = controller
+            self._params[place] = dict(row["params"])
+        self.domain.guard.restore(state["guard"])

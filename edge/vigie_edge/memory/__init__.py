@@ -1,0 +1,1 @@
+"""What joins the processes of an agent: memory-mapped files and doorbells, never a lock."""

@@ -1,0 +1,184 @@
+"""The two-slot frame: how field's image reaches control, and control's outputs field.
+
+A writer fills the slot that is not the newest and closes it with a CRC over everything in it. A reader
+copies, checks, tries twice, else keeps its last good frame and counts that. Nobody waits for anybody:
+a writer killed in mid-write leaves a slot whose CRC does not fit and the other slot whole.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+from vigie_controllers.image import Image, PointTable
+from vigie_edge.memory.mapped import map_file
+from vigie_protocols.points import Quality, Reading, Value, ValueType
+
+_SLOT = struct.Struct("<IIQQ")  # crc of all that follows, body length, layout hash, frame number
+STRING_BYTES = 64
+_FORMAT = {
+    ValueType.BOOL: "q",
+    ValueType.INT: "q",
+    ValueType.UINT: "Q",
+    ValueType.FLOAT: "d",
+    ValueType.ENUM: "q",
+    ValueType.STRING: f"{STRING_BYTES}s",
+}
+_QUALITY = (Quality.BAD, Quality.UNCERTAIN, Quality.GOOD)
+
+
+def layout_hash(table: PointTable) -> int:
+    """64 bits that change with any change of the points, their order or their types."""
+    text = "\n".join(f"{name} {kind}" for name, kind in zip(table.names, table.types, strict=True))
+    raw = text.encode()
+    return crc32(raw) << 32 | crc32(raw[::-1])
+
+
+class TwoSlot:
+    """Two slots of bounded bytes in a mapped file; one writer, any number of readers."""
+
+    def __init__(self, path: Path, body_size: int, layout: int) -> None:
+        self._size = _SLOT.size + body_size
+        self._body_size = body_size
+        self._layout = layout
+        self._map = map_file(path, 2 * self._size)
+        newest = max((self._frame_at(slot), slot) for slot in (0, 1))
+        self.frame, self._slot = newest[0], newest[1]
+        self.torn = 0
+        """Reads that met no whole slot and kept the last good frame."""
+
+    def _frame_at(self, slot: int) -> int:
+        checked = self._checked(slot)
+        return 0 if checked is None else checked[0]
+
+    def write(self, body: bytes) -> int:
+        """Publish ``body`` as the next frame and give its number."""
+        if len(body) > self._body_size:
+            raise ValueError(f"{len(body)} bytes do not fit a slot of {self._body_size}")
+        self._slot ^= 1
+        self.frame += 1
+        rest = struct.pack("<IQQ", len(body), self._layout, self.frame) + body
+        start = self._slot * self._size
+        self._map[start : start + 4 + len(rest)] = struct.pack("<I", crc32(rest)) + rest
+        return self.frame
+
+    def read(self) -> tuple[int, bytes] | None:
+        """Newest whole frame as (number, body), or None when there is none."""
+        for _ in range(2):
+            found = [checked for slot in (0, 1) if (checked := self._checked(slot)) is not None]
+            if found:
+                return max(found)
+        self.torn += 1
+        return None
+
+    def _checked(self, slot: int) -> tuple[int, bytes] | None:
+        start = slot * self._size
+        raw = self._map[start : start + self._size]
+        crc, length, layout, number = _SLOT.unpack_from(raw)
+        if number == 0 or layout != self._layout or length > self._body_size:
+            return None
+        if crc32(raw[4 : _SLOT.size + length]) != crc:
+            return None
+        return number, raw[_SLOT.size : _SLOT.size + length]
+
+
+class ImageCodec:
+    """Packs an image to bytes and back; offsets are compiled once from the table."""
+
+    def __init__(self, table: PointTable) -> None:
+        count = len(table.names)
+        self._count = count
+        self._types = table.types
+        self._strings = [place for place, kind in enumerate(table.types) if kind is ValueType.STRING]
+        self._bools = [place for place, kind in enumerate(table.types) if kind is ValueType.BOOL]
+        formats = "".join(_FORMAT[kind] for kind in table.types)
+        self._struct = struct.Struct(f"<Qdd{formats}{count}s{2 * count}d")
+        self.size = self._struct.size
+
+    def pack(self, tick: int, now: float, utc: float, readings: Sequence[Reading[Value]]) -> bytes:
+        """An image's content as bytes; strings longer than 64 bytes are cut."""
+        values = [reading.value for reading in readings]
+        for place in self._strings:
+            values[place] = str(values[place]).encode()[:STRING_BYTES]  # type: ignore[call-overload]
+        return self._struct.pack(
+            tick,
+            now,
+            utc,
+            *values,
+            bytes([reading.quality for reading in readings]),
+            *[reading.source_time for reading in readings],
+            *[reading.arrival for reading in readings],
+        )
+
+    def unpack(self, frame: int, body: bytes) -> Image:
+        """The image of ``body``; the caller has checked its CRC and layout."""
+        fields = self._struct.unpack(body)
+        count = self._count
+        values = list(fields[3 : 3 + count])
+        for place in self._bools:
+            values[place] = bool(values[place])
+        for place in self._strings:
+            values[place] = values[place].rstrip(b"\0").decode(errors="replace")
+        first = 4 + count
+        readings = tuple(
+            map(
+                Reading,
+                values,
+                [_QUALITY[number] for number in fields[3 + count]],
+                fields[first : first + count],
+                fields[first + count :],
+            )
+        )
+        return Image(frame, fields[0], fields[1], fields[2], readings)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFrame:
+    """What control wants written.
+
+    scan: scans run so far; tick: lock-step tick or 0; now: the scan's instant; expiry: instant after which
+    field writes the safe values itself; staged, applied: policy generations; values: one per output.
+    """
+
+    scan: int
+    tick: int
+    now: float
+    expiry: float
+    missed: int
+    interventions: int
+    staged: int
+    applied: int
+    values: tuple[Value, ...]
+
+
+class OutputCodec:
+    """Packs output frames; one value per written point, in the order of the gateway's outputs."""
+
+    def __init__(self, types: Sequence[ValueType]) -> None:
+        self._types = tuple(types)
+        self._strings = [place for place, kind in enumerate(types) if kind is ValueType.STRING]
+        self._bools = [place for place, kind in enumerate(types) if kind is ValueType.BOOL]
+        formats = "".join(_FORMAT[kind] for kind in types)
+        self._struct = struct.Struct(f"<QQddQQQQ{formats}")
+        self.size = self._struct.size
+
+    def pack(self, frame: OutputFrame) -> bytes:
+        """An output frame as bytes."""
+        values = list(frame.values)
+        for place in self._strings:
+            values[place] = str(values[place]).encode()[:STRING_BYTES]  # type: ignore[call-overload]
+        head = (frame.scan, frame.tick, frame.now, frame.expiry)
+        return self._struct.pack(
+            *head, frame.missed, frame.interventions, frame.staged, frame.applied, *values
+        )
+
+    def unpack(self, body: bytes) -> OutputFrame:
+        """The output frame of ``body``."""
+        fields = self._struct.unpack(body)
+        values = list(fields[8:])
+        for place in self._bools:
+            values[place] = bool(values[place])
+        for place in self._strings:
+            values[place] = values[place].rstrip(b"\0").decode(errors="replace")
+        return OutputFrame(*fields[:8], values=tuple(values))
