@@ -1,0 +1,158 @@
+"""Image, ring and board: what one process writes another reads whole, or not at all."""
+
+import os
+import signal
+from collections import deque
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vigie_controllers.image import PointTable
+from vigie_edge.memory.board import Board
+from vigie_edge.memory.image import ImageCodec, OutputCodec, OutputFrame, TwoSlot, layout_hash
+from vigie_edge.memory.ring import Ring
+from vigie_protocols.points import Quality, Reading, ValueType
+
+TABLE = PointTable.of([("a/flag", ValueType.BOOL), ("a/level", ValueType.FLOAT), ("a/name", ValueType.STRING)])
+
+values = {
+    ValueType.BOOL: st.booleans(),
+    ValueType.INT: st.integers(-(2**63), 2**63 - 1),
+    ValueType.UINT: st.integers(0, 2**64 - 1),
+    ValueType.FLOAT: st.floats(allow_nan=False),
+    ValueType.ENUM: st.integers(0, 1000),
+    ValueType.STRING: st.text(st.characters(codec="ascii", exclude_characters="\0"), max_size=64),
+}
+
+
+@given(st.data())
+def test_an_image_comes_back_as_it_was_packed(data: st.DataObject) -> None:
+    codec = ImageCodec(TABLE)
+    readings = tuple(
+        Reading(data.draw(values[kind]), data.draw(st.sampled_from(Quality)), 1.5, data.draw(st.floats(0, 1e9)))
+        for kind in TABLE.types
+    )
+    image = codec.unpack(7, codec.pack(3, 12.25, 1.7e9, readings))
+    assert (image.frame, image.tick, image.now, image.utc) == (7, 3, 12.25, 1.7e9)
+    assert image.readings == readings
+    assert [type(one.value) for one in image.readings] == [type(one.value) for one in readings]
+
+
+def test_the_layout_hash_changes_with_order_and_type() -> None:
+    first = PointTable.of([("a/x", ValueType.INT), ("a/y", ValueType.INT)])
+    swapped = PointTable.of([("a/y", ValueType.INT), ("a/x", ValueType.INT)])
+    other = PointTable.of([("a/x", ValueType.INT), ("a/y", ValueType.FLOAT)])
+    assert len({layout_hash(first), layout_hash(swapped), layout_hash(other)}) == 3
+
+
+def test_a_reader_gets_the_newest_whole_frame_and_none_of_another_layout(tmp_path: Path) -> None:
+    writer = TwoSlot(tmp_path / "image", 100, layout=1)
+    reader = TwoSlot(tmp_path / "image", 100, layout=1)
+    assert reader.read() is None
+    for number in range(1, 6):
+        writer.write(bytes([number]) * 50)
+        assert reader.read() == (number, bytes([number]) * 50)
+    assert TwoSlot(tmp_path / "image", 100, layout=2).read() is None
+
+
+@pytest.mark.parametrize("place", [0, 5, 20, 30, 70])
+def test_a_torn_slot_leaves_the_frame_before_it(tmp_path: Path, place: int) -> None:
+    writer = TwoSlot(tmp_path / "image", 64, layout=1)
+    writer.write(b"one" * 20)
+    writer.write(b"two" * 20)
+    newest = (writer.frame + 1) % 2  # frames alternate between slots, starting with slot 1
+    raw = bytearray((tmp_path / "image").read_bytes())
+    raw[newest * (len(raw) // 2) + place] ^= 0x40
+    (tmp_path / "image").write_bytes(raw)
+    frames = [TwoSlot(tmp_path / "image", 64, layout=1).read()]
+    assert frames == [(1, b"one" * 20)]
+
+
+def test_a_writer_that_restarts_goes_on_counting(tmp_path: Path) -> None:
+    TwoSlot(tmp_path / "image", 64, layout=1).write(b"before")
+    again = TwoSlot(tmp_path / "image", 64, layout=1)
+    again.write(b"after")
+    assert TwoSlot(tmp_path / "image", 64, layout=1).read() == (2, b"after")
+
+
+def test_output_frames_keep_types(tmp_path: Path) -> None:
+    codec = OutputCodec([ValueType.BOOL, ValueType.ENUM, ValueType.FLOAT])
+    frame = OutputFrame(9, 2, 1.5, 4.5, 0, 1, 7, 6, (True, 3, 0.25))
+    assert codec.unpack(codec.pack(frame)) == frame
+    assert isinstance(codec.unpack(codec.pack(frame)).values[0], bool)
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.one_of(st.binary(max_size=120), st.none(), st.just("reopen")), max_size=120),
+    st.integers(16, 64),
+)
+def test_a_ring_gives_back_what_was_pushed_in_order(tmp_path_factory: pytest.TempPathFactory, steps: list[object], size: int) -> None:
+    path = tmp_path_factory.mktemp("ring") / "ring"
+    ring = Ring(path, size * 8)
+    expected: deque[bytes] = deque()
+    lost = 0
+    for step in steps:
+        if isinstance(step, bytes):
+            if ring.push(step):
+                expected.append(step)
+            else:
+                lost += 1
+        elif step is None:
+            taken = ring.drain(3)
+            assert taken == [expected.popleft() for _ in taken]
+        else:
+            ring = Ring(path, size * 8)
+    assert [payload for _, payload in ring.peek()] == list(expected)
+    assert ring.lost == lost
+
+
+def test_a_killed_reader_finds_its_place_again(tmp_path: Path) -> None:
+    ring = Ring(tmp_path / "ring", 4096)
+    for number in range(10):
+        ring.push(str(number).encode())
+    stored = [position for position, _ in ring.peek()][:4]
+    ring.free(stored[1])  # freed two, stored four: the killed reader must not store the same again
+    reader = Ring(tmp_path / "ring", 4096)
+    assert reader.birth == ring.birth
+    assert [payload for _, payload in reader.peek(after=stored[3])] == [str(n).encode() for n in range(4, 10)]
+
+
+def test_a_record_still_being_written_is_not_seen(tmp_path: Path) -> None:
+    ring = Ring(tmp_path / "ring", 4096)
+    ring.push(b"whole")
+    ring.push(b"damaged")
+    raw = bytearray((tmp_path / "ring").read_bytes())
+    at = raw.index(b"damaged")
+    raw[at] ^= 1
+    (tmp_path / "ring").write_bytes(raw)
+    assert [payload for _, payload in Ring(tmp_path / "ring", 4096).peek()] == [b"whole"]
+
+
+def test_a_writer_killed_at_any_instant_leaves_whole_records(tmp_path: Path) -> None:
+    ring = Ring(tmp_path / "ring", 1 << 16)
+    for _ in range(5):
+        child = os.fork()
+        if child == 0:
+            mine = Ring(tmp_path / "ring", 1 << 16)
+            number = 0
+            while True:
+                mine.push(number.to_bytes(4, "little") * 20)
+                number += 1
+        seen = 0
+        while seen < 500:
+            for payload in ring.drain(100):
+                assert payload == payload[:4] * 20
+                seen += 1
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert all(payload == payload[:4] * 20 for payload in ring.drain(100_000))
+
+
+def test_the_board_is_shared(tmp_path: Path) -> None:
+    mine, theirs = Board(tmp_path / "board"), Board(tmp_path / "board")
+    mine.add("control.scans", 3)
+    mine.set("uplink.acked_epoch", 2**60)
+    assert (theirs.get("control.scans"), theirs.get("uplink.acked_epoch")) == (3, 2**60)
