@@ -1,0 +1,175 @@
+"""The one interface of all field drivers.
+
+A driver serves one link with all devices on it. It opens its own connection, never retries for ever
+inside a call, keeps one request in flight unless told otherwise, lets writes go before reads, and gives
+partial results: a dead device costs the others nothing.
+
+Two ways of use:
+
+* wall clock: ``poll(now)`` does what is due, hands readings to ``deliver`` as they come and returns when
+  it wants to be called again; OPC UA subscriptions and MQTT messages are delivered between polls.
+* lock-step: ``read_all(now)`` reads every point once, in as few requests as possible.
+
+``write`` serves both: all changes in order, in one request where the protocol allows it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vigie_protocols.gateway import Configuration, Device, Link
+from vigie_protocols.points import Reading, Value
+from vigie_protocols.profile import PointDecl, Profile
+
+Batch = list[tuple[int, Reading[Value]]]
+"""(point index, reading): the index is the point's place in ``Configuration.points``."""
+
+Deliver = Callable[[Batch], None]
+"""Takes readings as they come; must not block and must not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One output to write. instant: UTC seconds at which it was decided; devices see it as its stamp."""
+
+    index: int
+    value: Value
+    instant: float
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What became of one change. error: empty when the device took it; permanent: trying again is vain."""
+
+    index: int
+    error: str = ""
+    permanent: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """True when the device took it."""
+        return not self.error
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReport:
+    """One result per change, in order, and how many command messages went out for all of them."""
+
+    results: tuple[WriteResult, ...]
+    messages: int = 0
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a driver has done since it was made; each only goes up."""
+
+    requests: int = 0
+    failures: int = 0
+    timeouts: int = 0
+    late: int = 0
+    refused: int = 0
+    malformed: int = 0
+    readings: int = 0
+    writes: int = 0
+    messages: int = 0
+    connects: int = 0
+    probes: int = 0
+
+
+@dataclass(slots=True)
+class DeviceState:
+    """One device as its driver sees it. last_good: monotonic seconds of the last answer."""
+
+    name: str
+    up: bool = False
+    error: str = "never answered"
+    failures: int = 0
+    last_good: float = float("-inf")
+
+
+@dataclass(slots=True)
+class LinkState:
+    """One link as its driver sees it."""
+
+    name: str
+    up: bool = False
+    error: str = "not connected yet"
+    counters: Counters = field(default_factory=Counters)
+    devices: dict[str, DeviceState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePoints:
+    """One device with its points and their indices in the gateway's list."""
+
+    device: Device
+    profile: Profile
+    points: tuple[tuple[int, PointDecl], ...]
+
+
+class Driver(Protocol):
+    """What the agent's field process needs of a link."""
+
+    state: LinkState
+
+    async def open(self) -> None:
+        """Start; a link or device that is not there is no error here, its readings are bad."""
+        ...
+
+    async def close(self) -> None:
+        """Stop and leave nothing running."""
+        ...
+
+    async def poll(self, now: float) -> float:
+        """Do what is due at ``now`` (monotonic seconds) and return when to be called again."""
+        ...
+
+    async def read_all(self, now: float, utc: float) -> Batch:
+        """Every point once. ``now`` becomes each reading's arrival; ``utc`` is the instant of the tick.
+
+        Readings of a device that does not answer are BAD. An MQTT driver waits, within its time budget,
+        for the state messages stamped ``utc``.
+        """
+        ...
+
+    async def write(self, changes: Sequence[Change]) -> WriteReport:
+        """Write all changes in order; never raises for what a device does, the report says it."""
+        ...
+
+
+def devices_of(configuration: Configuration, link: str) -> list[DevicePoints]:
+    """The devices of one link with the indices of their points."""
+    gateway = configuration.gateway
+    rows: dict[str, list[tuple[int, PointDecl]]] = {device.name: [] for device in gateway.devices}
+    for index, decl in enumerate(configuration.points):
+        rows[decl.device].append((index, decl))
+    return [
+        DevicePoints(device, configuration.profiles[device.profile], tuple(rows[device.name]))
+        for device in gateway.devices
+        if device.link == link
+    ]
+
+
+def make_driver(
+    name: str,
+    link: Link,
+    devices: Sequence[DevicePoints],
+    deliver: Deliver,
+    clock: Callable[[], float],
+    jitter: Callable[[], float],
+) -> Driver:
+    """The driver for one link; its library is imported only now.
+
+    clock: monotonic seconds, used for arrival times and back-off. jitter: numbers in [0, 1) for back-off.
+    """
+    if link.protocol == "modbus":
+        from vigie_protocols.modbus.client import ModbusDriver
+
+        return ModbusDriver(name, link, devices, deliver, clock, jitter)
+    if link.protocol == "opcua":
+        from vigie_protocols.opcua.client import OpcUaDriver
+
+        return OpcUaDriver(name, link, devices, deliver, clock, jitter)
+    from vigie_protocols.mqtt.client import MqttDriver
+
+    return MqttDriver(name, link, devices, deliver, clock, jitter)

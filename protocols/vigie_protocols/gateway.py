@@ -1,0 +1,280 @@
+"""The gateway file: what one gateway is, what hangs on its links, which loops it runs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+
+from vigie_protocols.errors import InputError, Problem
+from vigie_protocols.profile import (
+    DEVICE_NAME,
+    BothLanguages,
+    PointDecl,
+    Profile,
+    Protocol,
+    Strict,
+    load_profile,
+)
+from vigie_protocols.yamlfile import load_model, wrong
+
+
+def _beside(path: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base")
+    return path if base is None else Path(base) / path.expanduser()
+
+
+PathBeside = Annotated[Path, AfterValidator(_beside)]
+"""A path; relative ones are relative to the file they stand in."""
+
+
+class Site(Strict):
+    """Where the gateway stands."""
+
+    name: BothLanguages
+    lat: float = Field(ge=-90, le=90)
+    lon: float = Field(ge=-180, le=180)
+    district: str = ""
+
+
+class Tls(Strict):
+    """TLS of an MQTT connection: the authority to trust, and our own certificate if the broker asks one."""
+
+    authority: PathBeside | None = None
+    certificate: PathBeside | None = None
+    key: PathBeside | None = None
+    server_name: str | None = None
+
+
+class OpcUaSecurity(Strict):
+    """Signed and encrypted sessions. trust: SHA-256 or SHA-1 thumbprints (hex) of server certificates."""
+
+    policy: Literal["Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"] = "Basic256Sha256"
+    mode: Literal["Sign", "SignAndEncrypt"] = "SignAndEncrypt"
+    certificate: PathBeside
+    key: PathBeside
+    trust: tuple[str, ...] = Field(min_length=1)
+    application_uri: str | None = None
+
+
+class Serial(Strict):
+    """A serial line (Modbus RTU)."""
+
+    port: str
+    baud: int = Field(default=19200, ge=300)
+    parity: Literal["N", "E", "O"] = "E"
+    stop_bits: Literal[1, 2] = 1
+
+
+class Retry(Strict):
+    """Exponential back-off with full jitter between ``first_s`` and ``max_s``."""
+
+    first_s: float = Field(default=0.5, gt=0)
+    max_s: float = Field(default=30.0, gt=0)
+
+
+class Link(Strict):
+    """One connection to the field.
+
+    url: OPC UA endpoint. host, port: Modbus TCP device or MQTT broker. serial: Modbus RTU.
+    timeout_s: budget of one request. in_flight: requests at once (1 unless the device allows more).
+    publishing_s, sampling_s: OPC UA subscriptions; 0 polls instead.
+    """
+
+    protocol: Protocol
+    url: str | None = None
+    host: str | None = None
+    port: int | None = Field(default=None, ge=1, le=65535)
+    serial: Serial | None = None
+    timeout_s: float = Field(default=1.0, gt=0, le=60)
+    retry: Retry = Retry()
+    in_flight: int = Field(default=1, ge=1, le=64)
+    publishing_s: float = Field(default=0.1, ge=0, le=60)
+    sampling_s: float | None = Field(default=None, ge=0, le=60)
+    username: str | None = None
+    password_file: PathBeside | None = None
+    security: OpcUaSecurity | None = None
+    tls: Tls | None = None
+    client_id: str | None = None
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.protocol == "opcua":
+            if self.url is None or not self.url.startswith("opc.tcp://"):
+                raise wrong("an OPC UA link needs its endpoint", "Add url: opc.tcp://HOST:PORT/PATH.", "url")
+        elif self.protocol == "modbus":
+            if (self.host is None) == (self.serial is None):
+                raise wrong("a Modbus link needs host or serial", "Add host: and port:, or serial:.", "host")
+        elif self.host is None:
+            raise wrong("an MQTT link needs its broker", "Add host: and port:.", "host")
+        if self.security is not None and self.protocol != "opcua":
+            raise wrong("security is for OPC UA", "Use tls: for MQTT.", "security")
+        return self
+
+    @property
+    def tcp_port(self) -> int:
+        """The port, by default the protocol's own."""
+        if self.port is not None:
+            return self.port
+        return 502 if self.protocol == "modbus" else (8883 if self.tls else 1883)
+
+
+class Device(Strict):
+    """One device on a link.
+
+    unit: Modbus unit id. prefix: put before MQTT topics (``PREFIX/topic``) and OPC UA string identifiers
+    (``PREFIXname``). namespace: OPC UA namespace, by URI (looked up at connection) or by number.
+    """
+
+    name: str = Field(pattern=DEVICE_NAME)
+    profile: str
+    link: str
+    unit: int = Field(default=1, ge=0, le=255)
+    prefix: str = ""
+    namespace: str | int = 2
+    timeout_s: float | None = Field(default=None, gt=0, le=60)
+    title: BothLanguages | None = None
+
+
+class Uplink(Strict):
+    """The broker that carries telemetry, policies and commands; without it a gateway runs alone."""
+
+    host: str
+    port: int = Field(default=1883, ge=1, le=65535)
+    username: str | None = None
+    password_file: PathBeside | None = None
+    keyring: PathBeside | None = Field(default=None, description="Without it every policy is refused")
+    tls: Tls | None = None
+    keepalive_s: int = Field(default=30, ge=5, le=600)
+    live_share: float = Field(default=0.8, gt=0, le=1, description="Share of sending kept for live data")
+
+
+class JournalSpec(Strict):
+    """The journal's place and its two quotas."""
+
+    directory: PathBeside = Field(default=Path("journal"), validate_default=True)
+    replay_quota_mb: int = Field(default=256, ge=1)
+    telemetry_quota_mb: int = Field(default=256, ge=1)
+    segment_mb: int = Field(default=8, ge=1, le=256)
+    commit_ms: int = Field(default=200, ge=1, le=10_000)
+
+
+class Safety(Strict):
+    """When field writes every safe value by itself.
+
+    After ``expiry_scans`` scans without a frame from control, or ``max_s`` seconds, whichever comes first.
+    """
+
+    expiry_scans: int = Field(default=3, ge=1, le=100)
+    max_s: float = Field(default=1.0, gt=0, le=60)
+
+
+class Gateway(Strict):
+    """One gateway, as its file says. ``loops`` are checked one floor up, by the controllers' own models."""
+
+    gateway: str = Field(pattern=DEVICE_NAME)
+    group: str = Field(default="vigie", pattern=DEVICE_NAME)
+    site: Site
+    profiles: PathBeside | None = None
+    links: dict[str, Link] = Field(min_length=1)
+    devices: tuple[Device, ...] = Field(min_length=1)
+    loops: tuple[dict[str, Any], ...] = ()
+    uplink: Uplink | None = None
+    journal: JournalSpec = Field(default_factory=dict, validate_default=True)
+    runtime_dir: PathBeside = Field(default=Path("run"), validate_default=True)
+    state_dir: PathBeside = Field(default=Path("state"), validate_default=True)
+    scan_s: float = Field(default=0.1, gt=0, le=10)
+    safety: Safety = Safety()
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+
+    @model_validator(mode="after")
+    def _joined(self) -> Self:
+        names: set[str] = set()
+        for place, device in enumerate(self.devices):
+            if device.name in names:
+                raise wrong(
+                    f"device {device.name!r} is declared twice", "Rename one.", "devices", place, "name"
+                )
+            names.add(device.name)
+            if device.link not in self.links:
+                known = ", ".join(self.links)
+                raise wrong(f"no such link; known: {known}", "Name one of links.", "devices", place, "link")
+        return self
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A gateway file with everything it names, checked together.
+
+    points: of all devices in the order of the file; their place in this list is the driver's point index.
+    """
+
+    file: Path
+    gateway: Gateway
+    profiles: Mapping[str, Profile]
+    points: tuple[PointDecl, ...]
+
+
+def gateway_points(gateway: Gateway, profiles: Mapping[str, Profile]) -> list[PointDecl]:
+    """Every point of a gateway under its full name, in the order of the file."""
+    return [decl for device in gateway.devices for decl in profiles[device.profile].expand(device.name)]
+
+
+def profile_folders(gateway: Gateway, file: Path) -> list[Path]:
+    """Where profiles are looked for, in order.
+
+    Beside the gateway file, in the folder it names, in ``firmware-config/profiles`` of a source tree, and
+    in the copy an installed wheel carries.
+    """
+    here = Path(__file__).resolve().parent
+    folders = [file.resolve().parent, file.resolve().parent / "profiles"]
+    if gateway.profiles is not None:
+        folders.append(gateway.profiles)
+    return [*folders, here.parents[1] / "firmware-config" / "profiles", here / "builtin_profiles"]
+
+
+def find_profile(name: str, folders: Iterable[Path]) -> Path | None:
+    """The file of a profile, or None."""
+    for folder in folders:
+        path = folder / f"{name}.yaml"
+        if path.is_file():
+            return path
+    return None
+
+
+def load_gateway(file: Path) -> Configuration:
+    """A gateway file and all profiles it names; raises InputError with every problem found."""
+    gateway = load_model(file, Gateway)
+    folders = profile_folders(gateway, file)
+    profiles: dict[str, Profile] = {}
+    problems: list[Problem] = []
+    for place, device in enumerate(gateway.devices):
+        problems.extend(_take_profile(str(file), place, gateway, folders, profiles))
+        profile = profiles.get(device.profile)
+        if profile is not None and profile.protocol != gateway.links[device.link].protocol:
+            field = f"devices.{place}.link"
+            reason = f"profile {profile.profile} speaks {profile.protocol}, the link does not"
+            problems.append(Problem(str(file), field, repr(device.link), reason, "Take another link."))
+    if problems:
+        raise InputError(problems)
+    return Configuration(file, gateway, profiles, tuple(gateway_points(gateway, profiles)))
+
+
+def _take_profile(
+    file: str, place: int, gateway: Gateway, folders: Sequence[Path], profiles: dict[str, Profile]
+) -> list[Problem]:
+    name = gateway.devices[place].profile
+    if name in profiles:
+        return []
+    path = find_profile(name, folders)
+    if path is None:
+        looked = ", ".join(str(folder) for folder in folders)
+        reason = f"no {name}.yaml in {looked}"
+        remedy = "Add the profile or its folder."
+        return [Problem(file, f"devices.{place}.profile", repr(name), reason, remedy)]
+    try:
+        profiles[name] = load_profile(path)
+    except InputError as error:
+        return list(error.problems)
+    return []

@@ -1,0 +1,367 @@
+"""Device profiles: what points a kind of device has, and where each stands in its protocol.
+
+A profile is data (YAML). ``PointSpec`` is one line of it; ``expand`` turns the lines, with their
+``repeat``, into ``PointDecl``, one per point, which is what drivers, image and simulator work with.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from vigie_protocols.addresses import Address, ModbusAddress, MqttAddress, OpcUaAddress
+from vigie_protocols.points import ZERO, Value, ValueType
+from vigie_protocols.yamlfile import load_model, wrong
+
+Protocol = Literal["opcua", "modbus", "mqtt"]
+DEVICE_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
+POINT_NAME = r"^[a-z0-9][a-z0-9._-]{0,99}$"
+
+
+class Strict(BaseModel):
+    """Unknown fields are refused; nothing changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Text(Strict):
+    """What people read: French first. A single string stands for both languages."""
+
+    fr: str
+    en: str
+
+
+def _both(value: Any) -> Any:
+    return {"fr": value, "en": value} if isinstance(value, str) else value
+
+
+BothLanguages = Annotated[Text, BeforeValidator(_both)]
+
+
+class Publish(Strict):
+    """When a point's change is worth a telemetry sample (never what is journalled for replay).
+
+    deadband: absolute change in the point's unit; percent: change relative to the last published value;
+    0 for both publishes every change. max_interval_s: at the latest then, changed or not.
+    """
+
+    deadband: float = Field(default=0.0, ge=0)
+    percent: float = Field(default=0.0, ge=0, le=100)
+    max_interval_s: float = Field(default=300.0, gt=0)
+
+
+class Watchdog(Strict):
+    """The device's own fail-safe: a point that must change within ``timeout_s``, or why there is none.
+
+    The agent writes ``point`` every ``period_s`` (default: a quarter of the timeout): a counter goes up
+    by one and wraps at the end of its range, a boolean toggles.
+    """
+
+    point: str | None = None
+    timeout_s: float = Field(default=10.0, gt=0)
+    period_s: float | None = Field(default=None, gt=0)
+    none: str | None = Field(default=None, description="Why this device has no watchdog")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.point is None) == (self.none is None):
+            raise wrong("name a point, or say why there is none", "Write point: NAME or none: REASON.")
+        return self
+
+    @property
+    def every_s(self) -> float:
+        """Seconds between two writes of the heartbeat."""
+        return self.period_s or self.timeout_s / 4
+
+
+class ForbiddenRange(Strict):
+    """Addresses a request may not touch, both ends included."""
+
+    table: Literal["coil", "discrete", "holding", "input"] = "holding"
+    first: int = Field(ge=0, le=65535)
+    last: int = Field(ge=0, le=65535)
+
+
+class Limits(Strict):
+    """What a device can take in one request (Modbus application protocol 1.1b3 gives the defaults).
+
+    max_gap: unused registers (or coils, times 16) that one block read may cover, None = let the cost model
+    of the link decide. functions: the function codes the device knows. in_flight: requests at once.
+    turnaround_s: silence the device needs after an answer (serial lines).
+    """
+
+    max_registers: int = Field(default=125, ge=1, le=125)
+    max_bits: int = Field(default=2000, ge=1, le=2000)
+    max_write_registers: int = Field(default=123, ge=1, le=123)
+    max_write_bits: int = Field(default=1968, ge=1, le=1968)
+    max_gap: int | None = Field(default=None, ge=0, le=124)
+    forbidden: tuple[ForbiddenRange, ...] = ()
+    functions: frozenset[Literal[1, 2, 3, 4, 5, 6, 15, 16, 22]] = frozenset({1, 2, 3, 4, 5, 6, 15, 16})
+    in_flight: int = Field(default=1, ge=1, le=64)
+    turnaround_s: float = Field(default=0.0, ge=0, le=1)
+
+
+class Liveness(Strict):
+    """An MQTT device's own word on whether it lives: retained birth and last will on one topic."""
+
+    topic: str
+    alive: str = "online"
+    dead: str = "offline"
+
+
+class MqttOptions(Strict):
+    """How an MQTT device speaks. Topics are relative to the device's ``prefix``.
+
+    stamp: name of the top-level field of a JSON message that carries its instant, in UTC seconds.
+    """
+
+    qos: Literal[0, 1, 2] = 1
+    stamp: str = "ts"
+    liveness: Liveness | None = None
+
+
+class PointSpec(Strict):
+    """One line of a profile: a point, or with ``repeat: N`` a row of them (``{i}`` counts from ``first``).
+
+    type, unit, range: of the value after scaling. safe: what is written when control falls silent.
+    stale_s: age beyond which a reading no longer counts (default: three polls, at least 2 s).
+    rate_s: seconds between polls. urgent: a change wakes the control process at once.
+    latch: a boolean's true is held until one scan has seen it. edges: also count its rising edges in a
+    point ``NAME.edges``. read_back: the point that shows what a written one came to.
+    max_writes_per_s: how often the device bears being written.
+    """
+
+    name: str
+    type: ValueType
+    title: BothLanguages | None = None
+    unit: str = ""
+    range: tuple[float, float] | None = None
+    writable: bool = False
+    safe: bool | int | float | str | None = None
+    rate_s: float = Field(default=1.0, gt=0, le=3600)
+    stale_s: float | None = Field(default=None, gt=0)
+    urgent: bool = False
+    latch: bool = False
+    edges: bool = False
+    labels: dict[int, BothLanguages] = Field(default_factory=dict)
+    publish: Publish | Literal[False] = Publish()
+    read_back: str | None = None
+    max_writes_per_s: float | None = Field(default=None, gt=0)
+    repeat: int | None = Field(default=None, ge=1, le=10000)
+    first: int = 1
+    opcua: OpcUaAddress | None = None
+    modbus: ModbusAddress | None = None
+    mqtt: MqttAddress | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.range is not None and self.range[0] > self.range[1]:
+            raise wrong("the low end is above the high end", "Write [low, high].", "range")
+        if self.type is ValueType.ENUM and not self.labels:
+            raise wrong("an enumeration without labels", "Add labels: {0: ..., 1: ...}.", "labels")
+        if (self.latch or self.edges) and self.type is not ValueType.BOOL:
+            raise wrong(
+                "only a bool can latch or count edges", "Remove it.", "latch" if self.latch else "edges"
+            )
+        if self.writable and self.safe is None:
+            raise wrong(
+                "writable without a safe value", "Add safe: the value when control is silent.", "safe"
+            )
+        if self.safe is not None:
+            self._check_safe()
+        if self.repeat is not None and "{i}" not in self.name:
+            raise wrong("a repeated point needs {i} in its name", "Write for example lamp.{i}.level.", "name")
+        return self
+
+    def _check_safe(self) -> None:
+        fault = fits(self.type, self.safe, self.range, self.labels)
+        if fault:
+            raise wrong(f"the safe value {fault}", "Give a value of the point's type and range.", "safe")
+
+
+@dataclass(frozen=True, slots=True)
+class PointDecl:
+    """One point of one device, all defaults filled in.
+
+    name: ``device/point`` (the bare point name when a profile is expanded without a device).
+    low, high: the range, infinite where none is declared; for enumerations the labels bound the value.
+    counts: the name of the boolean point whose rising edges this one counts; such a point has no address.
+    """
+
+    name: str
+    device: str
+    point: str
+    type: ValueType
+    address: Address | None
+    title: Text | None = None
+    unit: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+    writable: bool = False
+    safe: Value | None = None
+    rate_s: float = 1.0
+    stale_s: float = 3.0
+    urgent: bool = False
+    latch: bool = False
+    labels: tuple[tuple[int, Text], ...] = ()
+    publish: Publish | None = None
+    read_back: str | None = None
+    max_writes_per_s: float | None = None
+    counts: str | None = None
+
+    @property
+    def zero(self) -> Value:
+        """The value that stands in the place of one never read."""
+        return ZERO[self.type]
+
+    def refuses(self, value: Value) -> str | None:
+        """Why ``value`` may not be written to this point, or None."""
+        if not self.writable:
+            return "is read-only"
+        limits = None if self.low == -math.inf and self.high == math.inf else (self.low, self.high)
+        return fits(self.type, value, limits, dict(self.labels))
+
+
+def fits(
+    kind: ValueType, value: object, limits: tuple[float, float] | None, labels: dict[int, Text]
+) -> str | None:
+    """Why ``value`` is not one of this type, range and labels, or None when it is."""
+    if kind is ValueType.BOOL:
+        return None if isinstance(value, bool) else f"{value!r} is not true or false"
+    if kind is ValueType.STRING:
+        return None if isinstance(value, str) else f"{value!r} is not text"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"{value!r} is not a number"
+    if kind is not ValueType.FLOAT and not isinstance(value, int):
+        return f"{value!r} is not a whole number"
+    if not math.isfinite(value):
+        return f"{value!r} is not finite"
+    if kind is ValueType.UINT and value < 0:
+        return f"{value!r} is negative"
+    if kind is ValueType.ENUM and labels and value not in labels:
+        return f"{value!r} is none of {sorted(labels)}"
+    if limits is not None and not limits[0] <= value <= limits[1]:
+        return f"{value!r} is outside {limits[0]:g} to {limits[1]:g}"
+    return None
+
+
+class Profile(Strict):
+    """A kind of device: its points, their addresses, its watchdog and its limits."""
+
+    profile: str = Field(pattern=DEVICE_NAME)
+    title: Text
+    protocol: Protocol
+    domain: str = Field(description="signal, water, lighting, energy or general")
+    watchdog: Watchdog | None = None
+    limits: Limits = Limits()
+    mqtt: MqttOptions = MqttOptions()
+    points: tuple[PointSpec, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        for place, spec in enumerate(self.points):
+            address = getattr(spec, self.protocol)
+            if address is None:
+                raise wrong(f"no {self.protocol} address", f"Add {self.protocol}: {{...}}.", "points", place)
+            fault = address.unfit(spec.type, spec.writable)
+            if fault:
+                raise wrong(fault, "Correct address or type.", "points", place, self.protocol)
+        names: dict[str, PointDecl] = {}
+        for place, spec in enumerate(self.points):
+            for decl in _expand_one(spec, self.protocol, ""):
+                if decl.name in names:
+                    raise wrong(
+                        f"point {decl.name!r} is declared twice", "Rename one.", "points", place, "name"
+                    )
+                names[decl.name] = decl
+        for place, spec in enumerate(self.points):
+            if spec.read_back is not None and spec.read_back.replace("{i}", str(spec.first)) not in names:
+                raise wrong(
+                    f"no point {spec.read_back!r}", "Name a point of here.", "points", place, "read_back"
+                )
+        self._check_watchdog(names)
+        return self
+
+    def _check_watchdog(self, names: dict[str, PointDecl]) -> None:
+        if self.watchdog is None:
+            if any(spec.writable for spec in self.points):
+                raise wrong("missing although points are writable", "Name it, or none: REASON.", "watchdog")
+            return
+        if self.watchdog.point is not None:
+            decl = names.get(self.watchdog.point)
+            if decl is None or not decl.writable or decl.type not in (ValueType.BOOL, ValueType.UINT):
+                raise wrong(
+                    "not a writable bool or uint point", "Name the heartbeat point.", "watchdog", "point"
+                )
+
+    def expand(self, device: str = "") -> list[PointDecl]:
+        """Every point of a device of this kind, in the order of the file; edge counters at the end."""
+        decls = [decl for spec in self.points for decl in _expand_one(spec, self.protocol, device)]
+        counters = [decl for decl in decls if decl.counts is not None]
+        return [decl for decl in decls if decl.counts is None] + counters
+
+
+def _expand_one(spec: PointSpec, protocol: str, device: str) -> list[PointDecl]:
+    address: OpcUaAddress | ModbusAddress | MqttAddress = getattr(spec, protocol)
+    start = f"{device}/" if device else ""
+    low, high = spec.range if spec.range is not None else (-math.inf, math.inf)
+    decls = []
+    for step in range(spec.repeat or 1):
+        number = spec.first + step
+        point = spec.name.replace("{i}", str(number))
+        common = PointDecl(
+            name=start + point,
+            device=device,
+            point=point,
+            type=spec.type,
+            address=address.at(step, number),
+            title=_numbered(spec.title, number),
+            unit=spec.unit,
+            low=low,
+            high=high,
+            writable=spec.writable,
+            safe=float(spec.safe) if spec.type is ValueType.FLOAT and spec.safe is not None else spec.safe,
+            rate_s=spec.rate_s,
+            stale_s=spec.stale_s or max(2.0, 3 * spec.rate_s),
+            urgent=spec.urgent,
+            latch=spec.latch,
+            labels=tuple(sorted(spec.labels.items())),
+            publish=spec.publish or None,
+            read_back=None if spec.read_back is None else start + spec.read_back.replace("{i}", str(number)),
+            max_writes_per_s=spec.max_writes_per_s,
+        )
+        decls.append(common)
+        if spec.edges:
+            decls.append(
+                PointDecl(
+                    name=f"{common.name}.edges",
+                    device=device,
+                    point=f"{point}.edges",
+                    type=ValueType.UINT,
+                    address=None,
+                    rate_s=common.rate_s,
+                    stale_s=common.stale_s,
+                    publish=common.publish,
+                    counts=common.name,
+                )
+            )
+    return decls
+
+
+def _numbered(title: Text | None, number: int) -> Text | None:
+    if title is None or "{i}" not in title.fr + title.en:
+        return title
+    return Text(fr=title.fr.replace("{i}", str(number)), en=title.en.replace("{i}", str(number)))
+
+
+def load_profile(path: Path) -> Profile:
+    """A profile from its file; raises InputError with every problem found."""
+    return load_model(path, Profile)
+
+
+def expand_all(profiles: Sequence[tuple[str, Profile]]) -> list[PointDecl]:
+    """The points of several (device, profile), in order."""
+    return [decl for device, profile in profiles for decl in profile.expand(device)]
