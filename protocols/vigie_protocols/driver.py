@@ -13,18 +13,40 @@ Two ways of use:
 ``write`` serves both: all changes in order, in one request where the protocol allows it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from vigie_protocols.gateway import Configuration, Device, Link
-from vigie_protocols.points import Reading, Value
+from vigie_protocols.points import Quality, Reading, Value
 from vigie_protocols.profile import PointDecl, Profile
 
-Batch = list[tuple[int, Reading[Value]]]
-"""(point index, reading): the index is the point's place in ``Configuration.points``."""
 
-Deliver = Callable[[Batch], None]
+@dataclass(slots=True)
+class Answer:
+    """Readings that came together: same quality, same source time, same arrival.
+
+    indices: places of the points in ``Configuration.points``; the same tuple object again whenever the
+    same points are read again, so that a receiver may keep what it compiled for it. values: one each;
+    when ``quality`` is BAD they are the last known values or the types' zeros.
+    source_time, arrival: as in Reading. A plain record, one per answer, since one Reading per point and
+    poll would cost more than the rest of a driver.
+    """
+
+    indices: tuple[int, ...]
+    values: Sequence[Value]
+    quality: Quality
+    source_time: float
+    arrival: float
+
+    def readings(self) -> list[tuple[int, Reading[Value]]]:
+        """(point index, Reading) for whoever prefers them one by one."""
+        common = self.quality, self.source_time, self.arrival
+        pairs = zip(self.indices, self.values, strict=True)
+        return [(index, Reading(value, *common)) for index, value in pairs]
+
+
+Deliver = Callable[[Answer], None]
 """Takes readings as they come; must not block and must not raise."""
 
 
@@ -53,10 +75,14 @@ class WriteResult:
 
 @dataclass(frozen=True, slots=True)
 class WriteReport:
-    """One result per change, in order, and how many command messages went out for all of them."""
+    """One result per change, in order.
+
+    messages: device -> messages sent through a broker, which the device will see some time later;
+    empty where the device itself answered the write.
+    """
 
     results: tuple[WriteResult, ...]
-    messages: int = 0
+    messages: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -124,7 +150,7 @@ class Driver(Protocol):
         """Do what is due at ``now`` (monotonic seconds) and return when to be called again."""
         ...
 
-    async def read_all(self, now: float, utc: float) -> Batch:
+    async def read_all(self, now: float, utc: float) -> list[Answer]:
         """Every point once. ``now`` becomes each reading's arrival; ``utc`` is the instant of the tick.
 
         Readings of a device that does not answer are BAD. An MQTT driver waits, within its time budget,
