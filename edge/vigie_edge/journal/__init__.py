@@ -1,0 +1,1 @@
+"""The append-only log on the gateway: what was read, decided, written and published."""
