@@ -1,0 +1,1 @@
+"""Traffic signals: the site's facts, the ring-and-barrier engine, the guard and the controllers."""

@@ -1,0 +1,173 @@
+"""The signal domain: binds a junction's roles to points and joins controllers, guard and invariant check."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vigie_controllers.contract import Guard
+from vigie_controllers.loops import ControllerKind, Domain
+from vigie_controllers.signals.checks import check_site
+from vigie_controllers.signals.invariant import Invariant, flash_lamps
+from vigie_controllers.signals.site import SignalSite
+from vigie_controllers.signals.words import Frame, PhaseStatus, SignalInputs, SignalWants, Status
+from vigie_protocols.points import Reading, Value
+
+COMMANDS = ("hold", "force_off", "omit", "call")
+"""What a cabinet takes per phase, role ``phase.<n>.<command>``, in the order of the written values."""
+
+
+class SignalDomain(Domain[SignalInputs, SignalWants]):
+    """A junction.
+
+    Roles read: ``detector.<id>``; optional ``lamp.<channel>`` (all or none), ``monitor.fault``, ``mode``;
+    for a cabinet ``phase.<n>.state`` and optional ``ped.<n>.state``, ``cabinet.flash``.
+    Roles written: ``channel.<id>`` (lamps) or ``phase.<n>.hold|force_off|omit|call`` (cabinet); optional
+    ``heartbeat``. ``lamp``, ``state`` and ``channel`` points hold ``Lamp`` numbers.
+    """
+
+    guard: Guard[SignalInputs, SignalWants]
+
+    def __init__(self, site: SignalSite, points: Mapping[str, str]) -> None:
+        check_site(site)
+        self.site = site
+        roles = _Roles(points)
+        self._detectors = roles.many(f"detector.{one.id}" for one in site.detectors)
+        self._lamps = roles.all_or_none(f"lamp.{one.id}" for one in site.channels)
+        self._fault = roles.maybe("monitor.fault")
+        self._panel = roles.maybe("mode")
+        cabinet = site.actuation == "cabinet"
+        numbers = [phase.id for phase in site.phases]
+        self._states = roles.many(f"phase.{number}.state" for number in numbers) if cabinet else ()
+        self._peds = tuple(roles.maybe(f"ped.{number}.state") for number in numbers) if cabinet else ()
+        self._flashing = roles.maybe("cabinet.flash") if cabinet else None
+        self.reads = tuple(roles.read)
+        if cabinet:
+            self.writes = roles.written(f"phase.{n}.{command}" for n in numbers for command in COMMANDS)
+        else:
+            self.writes = roles.written(f"channel.{one.id}" for one in site.channels)
+        self._heartbeat = "heartbeat" in points
+        if self._heartbeat:
+            self.writes += roles.written(["heartbeat"])
+        roles.refuse_rest()
+        self._numbers = numbers
+        self._invariant = Invariant(site)
+        self._flash = flash_lamps(site)
+        self._readings: Sequence[Reading[Value]] | None = None
+        self._frame = Frame(())
+        self._outputs: SignalWants | None = None
+        self._values: tuple[Value, ...] = ()
+        self.status = Status("start", "start-up", tuple(PhaseStatus(number) for number in numbers))
+
+    @classmethod
+    def of(cls, site: Mapping[str, Any], points: Mapping[str, str]) -> "SignalDomain":
+        """From the raw ``site`` and ``points`` of a gateway file."""
+        return cls(SignalSite.model_validate(site), points)
+
+    def inputs(
+        self, clock: Reading[float], overrun: bool, readings: Sequence[Reading[Value]]
+    ) -> SignalInputs:
+        """The frozen inputs of one scan."""
+        if readings is not self._readings:
+            self._readings = readings
+            self._frame = self._parse(readings)
+        return SignalInputs(clock, overrun, self._frame, self.status)
+
+    def _parse(self, readings: Sequence[Reading[Value]]) -> Frame:
+        def one(place: int | None) -> Reading[Value] | None:
+            return None if place is None else readings[place]
+
+        return Frame(
+            detectors=tuple(readings[place] for place in self._detectors),
+            lamps=tuple(readings[place] for place in self._lamps),
+            cabinet=tuple(readings[place] for place in self._states),
+            cabinet_ped=tuple(one(place) for place in self._peds),
+            cabinet_flash=one(self._flashing),
+            monitor_fault=one(self._fault),
+            panel=one(self._panel),
+        )
+
+    def merge(self, first: SignalWants, second: SignalWants) -> SignalWants:
+        """``first`` where it asks for anything, ``second`` elsewhere; a complete ``first`` stands alone."""
+        if first.complete:
+            return first
+        return SignalWants(
+            hold=first.hold | (second.hold - first.force_off),
+            force_off=first.force_off | (second.force_off - first.hold),
+            omit=first.omit | (second.omit - first.call),
+            call=first.call | (second.call - first.omit),
+            ped_call=first.ped_call | (second.ped_call - first.omit),
+            complete=second.complete,
+            decisions=first.decisions + second.decisions,
+        )
+
+    def force(self, wanted: SignalWants | None, point: str, value: Value) -> SignalWants:
+        """Force one command of a cabinet's phase; bare lamps are made by the guard and cannot be forced."""
+        try:
+            place = self.writes.index(point)
+        except ValueError:
+            raise ValueError("this loop does not write that point") from None
+        if self.site.actuation == "lamps" or place >= len(self._numbers) * len(COMMANDS):
+            raise ValueError("only the guard makes lamps and heartbeat; ask for phases instead")
+        number = frozenset({self._numbers[place // len(COMMANDS)]})
+        base = wanted or SignalWants()
+        sets = {command: getattr(base, command) for command in COMMANDS}
+        command = COMMANDS[place % len(COMMANDS)]
+        sets[command] = sets[command] | number if value else sets[command] - number
+        return SignalWants(**sets, ped_call=base.ped_call, complete=base.complete, decisions=base.decisions)
+
+    def values(self, outputs: SignalWants) -> Sequence[Value]:
+        """Lamps, or commands phase by phase; then the heartbeat where there is one."""
+        if outputs is not self._outputs:
+            self._outputs = outputs
+            body: tuple[Value, ...] = outputs.lamps
+            if self.site.actuation == "cabinet":
+                asked = (outputs.hold, outputs.force_off, outputs.omit, outputs.call)
+                body = tuple(number in numbers for number in self._numbers for numbers in asked)
+            self._values = (*body, outputs.heartbeat) if self._heartbeat else body
+        return self._values
+
+    def unlawful(self, outputs: SignalWants) -> str | None:
+        """Why these lamps may never be shown together, or None. A cabinet makes its lamps itself."""
+        return None if self.site.actuation == "cabinet" else self._invariant.unlawful(outputs.lamps)
+
+    def failsafe(self) -> SignalWants:
+        """Flash; for a cabinet no request at all, so that it runs by itself."""
+        return SignalWants(lamps=self._flash)
+
+
+class _Roles:
+    """Gives each role its place among the points read or written; the first wrong one is refused."""
+
+    def __init__(self, points: Mapping[str, str]) -> None:
+        self._points = dict(points)
+        self.read: list[str] = []
+
+    def _take(self, role: str) -> str:
+        point = self._points.pop(role, None)
+        if point is None:
+            raise ValueError(f"points.{role}: missing")
+        return point
+
+    def many(self, roles: Any) -> tuple[int, ...]:
+        return tuple(self._place(role) for role in roles)
+
+    def _place(self, role: str) -> int:
+        self.read.append(self._take(role))
+        return len(self.read) - 1
+
+    def maybe(self, role: str) -> int | None:
+        return self._place(role) if role in self._points else None
+
+    def all_or_none(self, roles: Any) -> tuple[int, ...]:
+        wanted = list(roles)
+        return self.many(wanted) if any(role in self._points for role in wanted) else ()
+
+    def written(self, roles: Any) -> tuple[str, ...]:
+        return tuple(self._take(role) for role in roles)
+
+    def refuse_rest(self) -> None:
+        for role in self._points:
+            raise ValueError(f"points.{role}: a signal loop of this kind has no such role")
+
+
+SIGNAL_KINDS: tuple[ControllerKind, ...] = ()
+"""Every kind of signal controller."""

@@ -1,0 +1,144 @@
+"""The physical facts of a signalised junction and the limits of its guard.
+
+This is the ``site`` mapping of a loop with ``domain: signal`` in a gateway file. No policy can touch it.
+All times are seconds, all lengths metres. ``checks.check_site`` proves the facts that span several fields.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from vigie_controllers.loops import Strict
+
+Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:#-]{0,63}$")
+
+
+class Phase(Strict):
+    """A phase: the unit of right of way that controllers ask for (NEMA).
+
+    At most one phase per ring is on; phases that are on together belong to one barrier. The order of the
+    list is the order of service within a ring and barrier. walk_s, ped_clear_s: both 0 without pedestrians.
+    red_revert_s: least red before the same phase may be green again. max_red_s: longest red with demand
+    before the guard serves the phase by itself.
+    """
+
+    id: int = Field(ge=1, le=16)
+    ring: int = Field(default=1, ge=1, le=4)
+    barrier: int = Field(default=1, ge=1, le=8)
+    min_green_s: float = Field(default=5.0, ge=5.0, le=60.0)
+    yellow_s: float = Field(default=3.0, ge=3.0, le=6.0)
+    red_clear_s: float = Field(default=2.0, ge=0.0, le=6.0)
+    red_revert_s: float = Field(default=2.0, ge=0.0, le=10.0)
+    walk_s: float = Field(default=0.0, ge=0.0, le=60.0)
+    ped_clear_s: float = Field(default=0.0, ge=0.0, le=60.0)
+    max_red_s: float = Field(default=120.0, ge=20.0, le=600.0)
+
+
+class Channel(Strict):
+    """A lamp output: a signal group that shows one thing.
+
+    phases: parents; a vehicle channel is green while any parent is green and stays green when the next
+    phase is a parent too (NEMA overlap); a pedestrian channel walks with its parents' pedestrian service.
+    permissive: those parents in which its traffic must give way (SUMO's ``g``). yellow_s, red_clear_s:
+    default to the longest of the parents. flash: what it shows in flash.
+    """
+
+    id: str = Name
+    kind: Literal["vehicle", "pedestrian"] = "vehicle"
+    phases: tuple[int, ...] = Field(min_length=1)
+    permissive: tuple[int, ...] = ()
+    yellow_s: float | None = Field(default=None, ge=3.0, le=6.0)
+    red_clear_s: float | None = Field(default=None, ge=0.0, le=6.0)
+    flash: Literal["red", "yellow", "dark"] | None = None
+    """Default: red for vehicles, dark for pedestrians."""
+
+
+class Lane(Strict):
+    """A lane that enters or leaves the junction, for controllers that predict.
+
+    length_m: storage upstream of the stop line (approach) or downstream of the junction (exit), continued
+    over short lanes as far as the detectors see. speed_mps: the limit.
+    """
+
+    id: str = Name
+    kind: Literal["approach", "exit"] = "approach"
+    length_m: float = Field(gt=0)
+    speed_mps: float = Field(default=13.9, gt=0, le=60)
+
+
+class Movement(Strict):
+    """Traffic from an approach lane under one channel into an exit lane.
+
+    yields_to: channels it gives way to in the channel's permissive phases.
+    """
+
+    channel: str
+    lane: str
+    to: str | None = None
+    turn: Literal["left", "straight", "right", "u-turn"] = "straight"
+    yields_to: tuple[str, ...] = ()
+
+
+class Detector(Strict):
+    """A detector; its reading is the point bound to role ``detector.<id>``.
+
+    kind ``presence``: bool, a vehicle is on it; ``count``: whole number of vehicles now in its zone;
+    ``halting``: those of them that stand; ``button``: bool, a pedestrian asks; ``exit``: standing vehicles
+    in its zone of an exit lane. phases: called by it. lanes: lanes it sees (several where a zone lies
+    upstream of short lanes). from_m, to_m: its zone, metres upstream of the stop line (``exit``:
+    downstream of the lane's beginning). locking: a call is kept until its phase is served.
+    A detector counts as failed, and its phases go on recall, when its reading is bad or older than
+    ``stale_s``; unchanged and on for ``stuck_on_s``; without any change for ``no_activity_s`` (0: never);
+    changing more often than ``chatter_per_min``; or above ``max_value``.
+    """
+
+    id: str = Name
+    kind: Literal["presence", "count", "halting", "button", "exit"] = "presence"
+    phases: tuple[int, ...] = ()
+    channel: str | None = None
+    lanes: tuple[str, ...] = ()
+    from_m: float = Field(default=0.0, ge=0.0)
+    to_m: float = Field(default=0.0, ge=0.0)
+    locking: bool | None = None
+    """Default: true for buttons alone."""
+    stale_s: float = Field(default=10.0, gt=0)
+    stuck_on_s: float = Field(default=900.0, gt=0)
+    no_activity_s: float = Field(default=0.0, ge=0)
+    chatter_per_min: int = Field(default=120, ge=1)
+    max_value: int = Field(default=1000, ge=1)
+
+    @property
+    def locks(self) -> bool:
+        """Whether a call is kept until served."""
+        return self.kind == "button" if self.locking is None else self.locking
+
+
+class Startup(Strict):
+    """What happens after power-up and after flash: flash, then all red, then the start phases in green.
+
+    phases: one per ring at most, of one barrier; default: the first of each ring in the first barrier.
+    """
+
+    flash_s: float = Field(default=5.0, ge=0.0, le=60.0)
+    all_red_s: float = Field(default=6.0, ge=0.0, le=60.0)
+    phases: tuple[int, ...] = ()
+
+
+class SignalSite(Strict):
+    """A junction. Lists keep their order: roles, values and statuses follow it.
+
+    actuation ``lamps``: the guard's engine makes the lamp states, written to roles ``channel.<id>``;
+    ``cabinet``: a controller cabinet takes ``phase.<n>.hold|force_off|omit|call`` and makes lamps itself.
+    conflicts: pairs of channel ids that may never show green, yellow, walk or pedestrian clearance
+    together. fallback_green_s: green of each phase when no controller can speak.
+    """
+
+    actuation: Literal["lamps", "cabinet"] = "lamps"
+    phases: tuple[Phase, ...] = Field(min_length=1, max_length=16)
+    channels: tuple[Channel, ...] = Field(min_length=1, max_length=64)
+    conflicts: tuple[tuple[str, str], ...] = ()
+    detectors: tuple[Detector, ...] = ()
+    lanes: tuple[Lane, ...] = ()
+    movements: tuple[Movement, ...] = ()
+    startup: Startup = Startup()
+    fallback_green_s: float = Field(default=20.0, ge=5.0, le=120.0)
