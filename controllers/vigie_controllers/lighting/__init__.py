@@ -1,0 +1,1 @@
+"""Street lighting: words, the sun, the floor guard, dimming programs."""

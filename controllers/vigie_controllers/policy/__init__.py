@@ -1,0 +1,1 @@
+"""Policies: the document, its resolution, its life on a gateway."""

@@ -1,0 +1,1 @@
+"""Pump stations and storage basins: words, guard, level control."""
