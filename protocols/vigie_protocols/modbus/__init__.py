@@ -1,0 +1,1 @@
+"""Modbus TCP and RTU: codec, block planner, driver."""
