@@ -63,7 +63,10 @@ class StateDir:
         named = given or (Path(os.environ[STATE_VARIABLE]) if os.environ.get(STATE_VARIABLE) else None)
         if named is None:
             raise input_error(
-                "command line", "--state", None, "no state directory named",
+                "command line",
+                "--state",
+                None,
+                "no state directory named",
                 f"Give --state DIR or set {STATE_VARIABLE}.",
             )
         return cls(named.absolute())
@@ -90,7 +93,10 @@ class Endpoint:
         host = host.strip("[]")
         if not separator or not host or not port.isdigit() or int(port) > 65535:
             raise input_error(
-                "command line", option, text, "not a host and a port",
+                "command line",
+                option,
+                text,
+                "not a host and a port",
                 "Write host:port, such as 127.0.0.1:8600; port 0 takes any free one.",
             )
         return cls(host, int(port))

@@ -36,7 +36,7 @@ class DeviceState(Answer):
 
 
 class Acked(Answer):
-    """What a gateway has been told is durable: all of epoch ``epoch`` through ``through``, then ``ranges``."""
+    """What is durable of a gateway: all of epoch ``epoch`` through ``through``, then ``ranges``."""
 
     epoch: int
     through: int
@@ -51,7 +51,10 @@ class GatewayCounters(Answer):
     samples_stored: int = 0
     events_stored: int = 0
     duplicates_dropped: int = 0
-    missing: int = Field(0, description="journal records below the highest stored index that never came")
+    missing: int = 0
+    """Journal records below the highest stored index that have not come yet."""
+    lost: int = 0
+    """Journal records that the gateway declared lost for good."""
     births: int = 0
     deaths: int = 0
     rebirths_requested: int = 0
@@ -90,7 +93,7 @@ class Reported(Answer):
 
 
 class GatewayState(Answer):
-    """A gateway's twin in short. ``online`` is Sparkplug's word; ``stale`` marks values of one that is off."""
+    """A gateway's twin in short. ``online`` is Sparkplug's word; ``stale``: its values are old."""
 
     id: str
     group: str

@@ -8,11 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
+from vigie_protocols.errors import TransientError
+
 Value = bool | int | float | str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class StoreError(TransientError):
+    """The store could not do it now (disk full, file locked): nothing of the batch was kept."""
+
+
+class Sample(msgspec.Struct, frozen=True, gc=False):
     """One value of one point. ``utc_ms``: milliseconds since 1970; ``quality``: 2, 1 or 0."""
 
     point: str
@@ -21,20 +28,22 @@ class Sample:
     quality: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One journal record of a gateway as it came: its key, its samples, its events (JSON objects)."""
+class Record(msgspec.Struct, frozen=True):
+    """One journal record of a gateway as it came: its key, its samples, its events.
+
+    events: pairs of milliseconds since 1970 and a JSON object. lost: further indexes of the same epoch
+    that the gateway declares lost for good (inclusive ranges): they count as settled, not as stored.
+    """
 
     gateway: str
     epoch: int
     index: int
     samples: Sequence[Sample] = ()
     events: Sequence[tuple[int, dict[str, Any]]] = ()
-    """Pairs of milliseconds since 1970 and the event."""
+    lost: Sequence[tuple[int, int]] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
+class StoredEvent(msgspec.Struct, frozen=True):
     """An event with the store's own running number."""
 
     seq: int
@@ -42,38 +51,68 @@ class StoredEvent:
     utc_ms: int
     body: dict[str, Any]
 
+    @property
+    def kind(self) -> str:
+        """The event's own word for what it is."""
+        return str(self.body.get("kind", "event"))
+
 
 @dataclass(slots=True)
 class GatewayTotals:
-    """What is in the store of one gateway."""
+    """What is in the store of one gateway, since the store was made."""
 
     samples: int = 0
     records: int = 0
     events: int = 0
-    duplicate_rows: int = 0
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit did: events with their numbers, and how many records were already there."""
+    """What a commit did.
 
+    stored: the records that were new, in order; events: theirs, numbered; duplicates: how many records
+    per gateway were known already; full: how many were left out, unacknowledged, because their gateway's
+    de-duplication state has too many gaps.
+    """
+
+    stored: Sequence[Record] = ()
     events: Sequence[StoredEvent] = ()
     duplicates: Mapping[str, int] = field(default_factory=dict)
+    full: int = 0
 
 
-Ranges = Mapping[tuple[str, int], Sequence[tuple[int, int]]]
-"""(gateway, epoch) -> closed ranges of journal indexes that are durable, ascending, not touching."""
+class Settled(msgspec.Struct, frozen=True):
+    """What is durable of one gateway's epoch: everything up to ``through`` and the ``ranges`` beyond it."""
+
+    gateway: str
+    epoch: int
+    through: int
+    ranges: Sequence[tuple[int, int]]
+    highest: int
+
+
+BucketRow = tuple[int, float | None, float | None, float | None, float | None, int]
+"""Start of the bucket (ms), min, mean, max, last, count."""
 
 
 class History(Protocol):
     """Where samples and events are kept."""
 
-    async def open(self) -> Ranges:
-        """Make or recover the store; gives what is durable."""
+    async def open(self) -> None:
+        """Make the store or recover it after whatever happened; raises StoreError."""
         ...
 
     async def commit(self, records: Sequence[Record]) -> Committed:
-        """Store a batch and its de-duplication state in one transaction. Known records are dropped."""
+        """Store a batch and its de-duplication state in one transaction; raises StoreError.
+
+        Records known already are dropped; afterwards every record of the batch may be acknowledged
+        as ``settled`` says.
+        """
+        ...
+
+    async def settled(self, gateways: Sequence[str] | None = None) -> Sequence[Settled]:
+        """What is durable, of these gateways or of all, newest epoch of a gateway last."""
         ...
 
     async def samples(
@@ -84,8 +123,8 @@ class History(Protocol):
 
     async def buckets(
         self, gateway: str, point: str, start_ms: int, end_ms: int, width_ms: int
-    ) -> Sequence[tuple[int, float | None, float | None, float | None, float | None, int]]:
-        """Rows (start of bucket, min, mean, max, last, count) over the usable numbers within [start, end)."""
+    ) -> Sequence[BucketRow]:
+        """Buckets over the usable numbers and booleans within [start, end), in time order."""
         ...
 
     async def events(
@@ -99,7 +138,11 @@ class History(Protocol):
         ...
 
     async def totals(self) -> Mapping[str, GatewayTotals]:
-        """Counts per gateway, duplicates counted from the rows themselves."""
+        """Counts per gateway, kept as batches commit."""
+        ...
+
+    async def duplicate_rows(self) -> Mapping[str, int]:
+        """Rows minus distinct (point, epoch, index) per gateway, counted from the rows themselves."""
         ...
 
     async def compact(self) -> int:
@@ -107,5 +150,5 @@ class History(Protocol):
         ...
 
     async def close(self) -> None:
-        """Commit what is pending and let go of the files."""
+        """Let go of the files."""
         ...
