@@ -9,6 +9,7 @@ reach over several lanes. No identity, route or speed leaves this module.
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from vigie_sim.traffic.network import Connection, Network
 
@@ -94,7 +95,7 @@ def approach_zones(network: Network, lane: str, cuts: Sequence[float] = APPROACH
     pieces = approach_pieces(network, lane, cuts[-1])
     end = pieces[-1][1]
     zones = []
-    for near, far in zip(cuts, cuts[1:], strict=False):
+    for near, far in pairwise(cuts):
         to = min(far, end)
         if to - near < SHORTEST_ZONE:
             break

@@ -13,11 +13,20 @@ from vigie_sim.traffic.network import parse_xml
 
 DEFAULT_DURATION = 3600.0
 _OWN = frozenset(
-    "net-file route-files additional-files begin end seed random step-length time-to-teleport no-step-log "
-    "step-log.period no-warnings verbose log message-log error-log duration-log.disable no-duration-log "
-    "duration-log.statistics remote-port num-clients gui-settings-file start quit-on-end configuration-file "
-    "save-configuration xml-validation xml-validation.net xml-validation.routes default.action-step-length.unused "
-    "threads device.rerouting.threads write-license output-prefix human-readable-time collision.action".split()
+    (
+        *("net-file", "route-files", "additional-files", "begin", "end", "seed", "random", "step-length"),
+        *(
+            "time-to-teleport",
+            "collision.action",
+            "configuration-file",
+            "save-configuration",
+            "output-prefix",
+        ),
+        *("no-step-log", "step-log.period", "no-warnings", "verbose", "log", "message-log", "error-log"),
+        *("duration-log.disable", "no-duration-log", "duration-log.statistics", "human-readable-time"),
+        *("xml-validation", "xml-validation.net", "xml-validation.routes", "write-license"),
+        *("remote-port", "num-clients", "start", "quit-on-end", "threads", "device.rerouting.threads"),
+    )
 )
 """Options that the simulator sets itself or that only say where to write."""
 
