@@ -55,5 +55,8 @@ def bind(roles: Sequence[Role], points: Mapping[str, str]) -> Binding:
         if other != name:
             raise ValueError(f"points.{name}: {points[name]} is already written as {other}")
     return Binding(
-        tuple(reads), tuple(points[name] for name in reads), tuple(writes), tuple(points[name] for name in writes)
+        tuple(reads),
+        tuple(points[name] for name in reads),
+        tuple(writes),
+        tuple(points[name] for name in writes),
     )

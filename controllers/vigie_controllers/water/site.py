@@ -28,7 +28,7 @@ class PumpSite(Strict):
     """A running pump above this current for ``overload_s`` is overloaded or blocked: latched."""
     dry_s: float = Field(default=5.0, ge=0, le=600)
     overload_s: float = Field(default=5.0, ge=0, le=600)
-    speed_low_pct: float = Field(default=40.0, ge=0, le=100)
+    speed_low_pct: float = Field(default=40.0, ge=1, le=100)
     speed_high_pct: float = Field(default=100.0, gt=0, le=100)
     speed_ramp_pct_per_s: float = Field(default=10.0, gt=0, le=100)
 
