@@ -247,7 +247,9 @@ CARRIER_METRICS: dict[str, DataType] = {
 """Metrics that are no points. Epoch and Index stand in the births of the node and of each device."""
 
 
-def journal_metrics(epoch: int, index: int, timestamp: int, *, historical: bool = False) -> tuple[Metric, Metric]:
+def journal_metrics(
+    epoch: int, index: int, timestamp: int, *, historical: bool = False
+) -> tuple[Metric, Metric]:
     """The two metrics that name a journal record in a DATA message (timestamp: UTC milliseconds)."""
     return (
         Metric(EPOCH_METRIC, epoch, DataType.UINT64, None, timestamp, historical),

@@ -13,6 +13,9 @@ DEATH = "death"
 COMMAND = "command"
 STATE = "state"
 
+NodeId = tuple[str, str]
+"""(group, node)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
@@ -61,3 +64,39 @@ class Problem:
 
 
 EdgeAction = Subscribe | Publish | Disconnect | CommandReceived | Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Born:
+    """A birth certificate: of the node when ``device`` is empty, else of the device.
+
+    metrics: all it will ever use, with names, data types and aliases; not bdSeq and the rebirth control.
+    """
+
+    node: NodeId
+    device: str
+    metrics: tuple[Metric, ...]
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Samples, with names and data types resolved; the carrier metrics (Vigie/...) are among them."""
+
+    node: NodeId
+    device: str
+    metrics: tuple[Metric, ...]
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """Offline: every metric of it is stale from ``timestamp`` on (a node's death: of its devices too)."""
+
+    node: NodeId
+    device: str
+    timestamp: int
+    reason: str
+
+
+HostAction = Subscribe | Publish | Born | Data | Died | Problem

@@ -4,6 +4,7 @@
 frozen dataclasses; make a changed copy with ``msgspec.structs.replace``).
 """
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Protocol
 
@@ -90,15 +91,26 @@ class Payload(msgspec.Struct, frozen=True):
     seq: int | None = None
 
 
+Known = Mapping[int | str, Metric]
+"""What a birth said, by alias and by name: fills in the name and data type that data leave out."""
+
+
 class Codec(Protocol):
     """A wire format of payloads; raises FrameError on what does not follow it or breaks its bounds."""
 
-    def encode(self, payload: Payload) -> bytes:
-        """The bytes of ``payload``."""
+    def encode(self, payload: Payload, *, lean: bool = False) -> bytes:
+        """The bytes of ``payload``.
+
+        lean: for data and commands; leaves out data types, and names where an alias stands.
+        """
         ...
 
-    def decode(self, data: bytes) -> Payload:
-        """The payload in ``data``."""
+    def decode(self, data: bytes, known: Known | None = None) -> Payload:
+        """The payload in ``data``; a metric whose alias is not ``known`` keeps an empty name.
+
+        Without a data type (its own or the known one) whole numbers come as they stand on the wire,
+        that is without sign.
+        """
         ...
 
 
