@@ -252,7 +252,7 @@ class Profile(Strict):
     """A kind of device: its points, their addresses, its watchdog and its limits."""
 
     profile: str = Field(pattern=DEVICE_NAME)
-    title: Text
+    title: BothLanguages
     protocol: Protocol
     domain: str = Field(description="signal, water, lighting, energy or general")
     watchdog: Watchdog | None = None

@@ -145,7 +145,7 @@ def test_not_a_number_is_no_value():
     [("u16", ValueType.UINT, 65536), ("i16", ValueType.INT, -32769), ("f32", ValueType.FLOAT, 1e39)],
 )
 def test_what_does_not_fit_is_refused(encoding, kind, value):
-    with pytest.raises(ValueError, match="outside|fit"):
+    with pytest.raises(ValueError, match=r"outside|fit"):
         encode(ModbusAddress(address=0, encoding=encoding), kind, value)
 
 

@@ -1,0 +1,245 @@
+"""The thin adapter over asyncua: connect, read, write, subscribe; its exceptions become ours.
+
+Only this module knows the library, since it renames things between releases.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from asyncua import Client, ua
+from asyncua.crypto import security_policies, uacrypto
+from cryptography import x509
+
+from vigie_protocols.errors import (
+    DeviceBusy,
+    DeviceRefused,
+    DeviceTimeout,
+    LinkDown,
+    PermanentError,
+    VigieError,
+)
+from vigie_protocols.gateway import Link, OpcUaSecurity
+
+TRANSIENT_CODES: Final = frozenset(
+    {
+        ua.StatusCodes.BadTimeout,
+        ua.StatusCodes.BadTooManyOperations,
+        ua.StatusCodes.BadServerHalted,
+        ua.StatusCodes.BadResourceUnavailable,
+        ua.StatusCodes.BadOutOfMemory,
+        ua.StatusCodes.BadCommunicationError,
+        ua.StatusCodes.BadNoCommunication,
+        ua.StatusCodes.BadDeviceFailure,
+        ua.StatusCodes.BadWaitingForInitialData,
+    }
+)
+UNSTAMPED: Final = ua.StatusCodes.BadWriteNotSupported
+"""The answer of servers that take a value but not a source timestamp with it."""
+TOO_MANY: Final = ua.StatusCodes.BadTooManyOperations
+
+
+def node_id(node: str, prefix: str, namespace: int) -> Any:
+    """A profile's node as a NodeId; raises PermanentError when it is none."""
+    text = node
+    if not node.startswith(("ns=", "i=")):
+        text = f"ns={namespace};s={prefix}{node.removeprefix('s=')}"
+    try:
+        return ua.NodeId.from_string(text)
+    except ua.UaError as error:
+        raise PermanentError(f"{text!r} is no node id: {error}") from None
+
+
+def read_request(nodes: Sequence[Any]) -> Any:
+    """A prepared Read of the values of these nodes, to be sent as often as wanted."""
+    params = ua.ReadParameters()
+    params.TimestampsToReturn = ua.TimestampsToReturn.Source
+    params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value) for node in nodes]
+    return params
+
+
+def write_value(node: Any, raw: Any, variant: str, array: bool, stamp: datetime | None) -> Any:
+    """One write of a value with its source timestamp."""
+    value = ua.Variant(raw, ua.VariantType[variant], is_array=array)
+    data = ua.DataValue(value, StatusCode=None, SourceTimestamp=stamp)
+    return ua.WriteValue(NodeId=node, AttributeId=ua.AttributeIds.Value, Value=data)
+
+
+class Session:
+    """One connected client. Every method raises LinkDown, DeviceTimeout or DeviceRefused."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._ua = client.uaclient
+
+    @property
+    def alive(self) -> bool:
+        """False once the transport is gone."""
+        protocol = self._ua.protocol
+        return protocol is not None and not protocol.is_closed
+
+    async def namespace(self, uri: str) -> int:
+        """The number of a namespace; raises DeviceRefused when the server has no such."""
+        return int(await _ours(self._client.get_namespace_index(uri), f"namespace {uri!r}"))
+
+    async def read(self, request: Any) -> list[Any]:
+        """One Read service call: a DataValue per node."""
+        return list(await _ours(self._ua.session.read(request), "read"))
+
+    async def write(self, values: Sequence[Any]) -> list[int]:
+        """One Write service call: a status code per value."""
+        params = ua.WriteParameters()
+        params.NodesToWrite = list(values)
+        return [status.value for status in await _ours(self._ua.session.write(params), "write")]
+
+    async def subscribe(
+        self,
+        items: Sequence[tuple[Any, float, int]],
+        publishing_s: float,
+        notify: Callable[[list[tuple[int, Any]]], None],
+    ) -> list[int]:
+        """Monitor (node, sampling seconds, queue size) items; a status code per item.
+
+        ``notify`` gets (place of the item, DataValue) in the order of the notifications.
+        """
+        params = ua.CreateSubscriptionParameters()
+        params.RequestedPublishingInterval = publishing_s * 1000
+        params.RequestedLifetimeCount = 3000
+        params.RequestedMaxKeepAliveCount = 100
+        params.PublishingEnabled = True
+
+        def received(result: Any) -> None:
+            rows: list[tuple[int, Any]] = []
+            for part in result.NotificationMessage.NotificationData or ():
+                if isinstance(part, ua.DataChangeNotification):
+                    rows.extend((item.ClientHandle, item.Value) for item in part.MonitoredItems)
+            if rows:
+                notify(rows)
+
+        created = await _ours(self._ua.session.create_subscription(params, received), "subscribe")
+        request = ua.CreateMonitoredItemsParameters()
+        request.SubscriptionId = created.SubscriptionId
+        request.TimestampsToReturn = ua.TimestampsToReturn.Source
+        request.ItemsToCreate = [
+            ua.MonitoredItemCreateRequest(
+                ItemToMonitor=ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value),
+                MonitoringMode=ua.MonitoringMode.Reporting,
+                RequestedParameters=ua.MonitoringParameters(
+                    ClientHandle=place, SamplingInterval=sampling * 1000, QueueSize=queue, DiscardOldest=True
+                ),
+            )
+            for place, (node, sampling, queue) in enumerate(items)
+        ]
+        results = await _ours(self._ua.session.create_monitored_items(request), "monitor")
+        return [row.StatusCode.value for row in results]
+
+    async def close(self, timeout_s: float) -> None:
+        """End the session; a server that is gone is no reason to complain."""
+        try:
+            await asyncio.wait_for(_ours(self._client.disconnect(), "disconnect"), timeout_s)
+        except (VigieError, TimeoutError):
+            self._ua.disconnect_socket()
+
+
+async def connect(link: Link) -> Session:
+    """A new session with the server of ``link``."""
+    client = Client(link.url or "", timeout=link.timeout_s, watchdog_intervall=max(5.0, link.timeout_s))
+    client.name = client.description = "vigie"
+    if link.username is not None:
+        client.set_user(link.username)
+        client.set_password(_password(link.password_file))
+    if link.security is not None:
+        await _secure(client, link.security)
+    try:
+        await _ours(client.connect(), "connect")
+    except VigieError:
+        client.uaclient.disconnect_socket()
+        raise
+    return Session(client)
+
+
+def _password(path: Path | None) -> str:
+    try:
+        return "" if path is None else path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise PermanentError(f"password file {path}: {error.strerror}") from None
+
+
+async def _secure(client: Client, security: OpcUaSecurity) -> None:
+    policy = getattr(security_policies, f"SecurityPolicy{security.policy}")
+    mode = ua.MessageSecurityMode[security.mode]
+    endpoints = await _ours(client.connect_and_get_server_endpoints(), "endpoints")
+    trusted = {print_.replace(":", "").replace(" ", "").lower() for print_ in security.trust}
+    found = ""
+    for endpoint in endpoints:
+        if endpoint.SecurityMode != mode or endpoint.SecurityPolicyUri != policy.URI:
+            continue
+        der = _first_certificate(endpoint.ServerCertificate)
+        if trusted & {hashlib.sha256(der).hexdigest(), hashlib.sha1(der, usedforsecurity=False).hexdigest()}:
+            client.application_uri = security.application_uri or _uri_of(security.certificate)
+            await _ours(
+                client.set_security(
+                    policy,
+                    str(security.certificate),
+                    str(security.key),
+                    server_certificate=uacrypto.CertProperties(der, extension="der"),
+                    mode=mode,
+                ),
+                "security",
+            )
+            return
+        found = hashlib.sha256(der).hexdigest()
+    if found:
+        raise DeviceRefused(f"the server's certificate {found} is not in trust")
+    raise DeviceRefused(f"the server offers no {security.policy} {security.mode} endpoint")
+
+
+def _first_certificate(chain: bytes) -> bytes:
+    """The server's own certificate: the first of a chain of DER values one after another."""
+    if len(chain) < 4 or chain[0] != 0x30 or chain[1] < 0x80:
+        return chain
+    count = chain[1] & 0x7F
+    return chain[: 2 + count + int.from_bytes(chain[2 : 2 + count], "big")]
+
+
+def _uri_of(path: Path) -> str:
+    """The application URI that our certificate names; the server compares the two."""
+    try:
+        data = path.read_bytes()
+        pem = data.startswith(b"-----")
+        certificate = x509.load_pem_x509_certificate(data) if pem else x509.load_der_x509_certificate(data)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return str(names.get_values_for_type(x509.UniformResourceIdentifier)[0])
+    except (OSError, ValueError, IndexError, x509.ExtensionNotFound) as error:
+        raise PermanentError(f"certificate {path} names no application URI: {error}") from None
+
+
+async def _ours(call: Any, what: str) -> Any:
+    """Await a call of the library; its errors come out as ours."""
+    try:
+        return await call
+    except TimeoutError:
+        raise DeviceTimeout(f"{what}: no answer in time") from None
+    except ua.UaStatusCodeError as error:
+        code = error.code
+        if code == TOO_MANY:
+            raise DeviceBusy(f"{what}: too many operations in one request") from None
+        if (
+            code in TRANSIENT_CODES
+            or "Connection" in type(error).__name__
+            or "Session" in type(error).__name__
+        ):
+            raise LinkDown(f"{what}: {type(error).__name__}") from None
+        raise DeviceRefused(f"{what}: {type(error).__name__}") from None
+    except (OSError, ua.UaError) as error:
+        raise LinkDown(f"{what}: {error or type(error).__name__}") from None
+    except ValueError as error:
+        raise DeviceRefused(f"{what}: {error}") from None
+
+
+def code_name(code: int) -> str:
+    """The name of a status code, as people look it up."""
+    return str(ua.StatusCode(code).name)
