@@ -79,7 +79,7 @@ class LightingPlant:
                 _plan(
                     scenario.faults,
                     sum(group.lamps for group in spec.groups),
-                    random.Random(f"{spec.device} faults {seed}"),
+                    random.Random(f"faults {spec.device} {seed}"),
                 ),
                 random.Random(f"{spec.device} {seed}"),
             )

@@ -4,6 +4,7 @@ The simulator's own copy of the sun: it must not share an error with the control
 """
 
 import math
+from itertools import pairwise
 
 JULIAN_UNIX_EPOCH = 2440587.5
 JULIAN_2000 = 2451545.0
@@ -68,7 +69,7 @@ def daylight_lux(elevation: float) -> float:
     """Clear-sky daylight on the ground in lux for an elevation in degrees."""
     if elevation <= DAYLIGHT[0][0]:
         return DAYLIGHT[0][1]
-    for (low, dim), (high, bright) in zip(DAYLIGHT, DAYLIGHT[1:], strict=False):
+    for (low, dim), (high, bright) in pairwise(DAYLIGHT):
         if elevation <= high:
             share = (elevation - low) / (high - low)
             return math.exp(math.log(dim) + share * (math.log(bright) - math.log(dim)))
