@@ -117,7 +117,9 @@ def _groups(
         approach, crossing = sources[link]
         rows.setdefault((letters, crossing, approach if by_approach or crossing else ""), []).append(link)
     groups = []
-    for place, ((letters, crossing, approach), links) in enumerate(rows.items(), start=1):
+    # Vehicles first: devices then have one row of vehicle lamps and one of pedestrian lamps.
+    ordered = sorted(rows.items(), key=lambda row: row[0][1])
+    for place, ((letters, crossing, approach), links) in enumerate(ordered, start=1):
         phases = tuple(n for n, letter in enumerate(letters, start=1) if letter in GREEN)
         permissive = tuple(n for n, letter in enumerate(letters, start=1) if letter == "g" and not crossing)
         groups.append(Group(f"c{place}", crossing, tuple(links), phases, permissive, approach))

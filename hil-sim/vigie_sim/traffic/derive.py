@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from vigie_controllers.signals.site import Channel, Detector, Lane, Movement, Phase, SignalSite
 from vigie_sim.traffic.channels import SignalHead, signal_head
@@ -19,7 +20,10 @@ from vigie_sim.traffic.sumoconfig import read_run
 
 REACH = 150.0
 MAX_REACH = 500.0
-_TURNS = {"l": "left", "L": "left", "r": "right", "R": "right", "s": "straight", "t": "u-turn"}
+Turn = Literal["left", "straight", "right", "u-turn"]
+_TURNS: dict[str, Turn] = {"l": "left", "L": "left", "r": "right", "R": "right", "t": "u-turn"}
+CALLING_M = 50.0
+"""Zones that begin farther upstream call no phase: a gap in front of the stop line must end a green."""
 _SMALLEST_CAR = 5.0
 """Metres a standing vehicle takes at least: bounds what a detector may report."""
 
