@@ -1,0 +1,353 @@
+"""The Modbus driver: planned block reads, coalesced writes, one dead device costs its neighbours nothing."""
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from vigie_protocols.backoff import Backoff
+from vigie_protocols.driver import (
+    Answer,
+    Change,
+    Deliver,
+    DevicePoints,
+    DeviceState,
+    LinkState,
+    WriteReport,
+    WriteResult,
+)
+from vigie_protocols.errors import DeviceTimeout, FrameError, LinkDown, PermanentError, VigieError
+from vigie_protocols.gateway import Link
+from vigie_protocols.modbus.planner import Block, costs_of, plan
+from vigie_protocols.modbus.tcp import Exception02, TcpLink
+from vigie_protocols.modbus.writes import WriteRequest, write_requests
+from vigie_protocols.points import Quality, Value
+from vigie_protocols.profile import PointDecl
+from vigie_protocols.turn import Turn
+
+BREAK: Final = 2
+"""Requests without an answer, in a row, after which a device counts as dead and is only probed."""
+SHARE: Final = 0.01
+"""Largest share of a shared link's time that probing one dead device may take."""
+REFUSED_S: Final = 30.0
+"""Seconds between two tries of a register that the device has refused."""
+
+
+class Wire(Protocol):
+    """What carries requests: TCP or a serial line."""
+
+    error: str
+
+    @property
+    def up(self) -> bool:
+        """True while requests can be sent."""
+        ...
+
+    async def request(self, unit: int, pdu: bytes, timeout_s: float) -> bytes:
+        """One request and its answer."""
+        ...
+
+    def close(self, why: str = "") -> None:
+        """Close at once."""
+        ...
+
+
+class _Station:
+    """One device on the link: its plan, its budget, its circuit breaker."""
+
+    def __init__(self, row: DevicePoints, link: Link, shared: bool, jitter: Callable[[], float]) -> None:
+        self.name = row.device.name
+        self.unit = row.device.unit
+        self.limits = row.profile.limits
+        self.timeout_s = row.device.timeout_s or link.timeout_s
+        self.points = {index: decl for index, decl in row.points if decl.address is not None}
+        costs = costs_of(link, self.limits)
+        self.blocks = plan(self.name, self.unit, row.points, self.limits, costs)
+        self.whole = plan(self.name, self.unit, row.points, self.limits, costs, by_rate=False)
+        self.indices = tuple(self.points)
+        self.last: dict[int, Value] = {index: decl.zero for index, decl in self.points.items()}
+        self.state = DeviceState(self.name)
+        self.misses = 0
+        self.open = False
+        self.probe_at = float("-inf")
+        self._least = self.timeout_s / SHARE if shared else 0.0
+        self._backoff = Backoff(link.retry.first_s, link.retry.max_s, jitter)
+
+    def answered(self, now: float) -> None:
+        """It lives."""
+        if self.open or self.misses or not self.state.up:
+            self.misses, self.open = 0, False
+            self._backoff.reset()
+            self.state.up, self.state.error = True, ""
+        self.state.last_good = now
+
+    def missed(self, now: float, why: str) -> bool:
+        """No answer; True when the device just became dead."""
+        self.misses += 1
+        self.state.failures += 1
+        self.state.error = why
+        if self.open or self.misses >= BREAK:
+            became = not self.open
+            self.open, self.state.up = True, False
+            # On a shared line a dead device may take SHARE of the time, whatever its neighbours need.
+            self.probe_at = now + max(self._least, self._backoff.delay())
+            return became
+        return False
+
+    def bad(self, indices: Sequence[int], now: float) -> Answer:
+        """These points as bad, with their last known values."""
+        return Answer(tuple(indices), [self.last[index] for index in indices], Quality.BAD, 0.0, now)
+
+
+class ModbusDriver:
+    """Driver of one Modbus connection and the units behind it."""
+
+    def __init__(
+        self,
+        name: str,
+        link: Link,
+        devices: Sequence[DevicePoints],
+        deliver: Deliver,
+        clock: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._link = link
+        self._deliver = deliver
+        self._clock = clock
+        self._stations = [_Station(row, link, len(devices) > 1, jitter) for row in devices]
+        self.state = LinkState(name, devices={station.name: station.state for station in self._stations})
+        self._owner = {index: station for station in self._stations for index in station.points}
+        self._backoff = Backoff(link.retry.first_s, link.retry.max_s, jitter)
+        self._turn = Turn(link.in_flight)
+        self._wire: Wire | None = None
+        self._retry_at = float("-inf")
+        self._heap: list[tuple[float, int, _Station, Block]] = []
+        self._order = 0
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The plan in force, for people to see."""
+        return [block for station in self._stations for block in station.blocks]
+
+    async def open(self) -> None:
+        """Lay out the first round of polls; the first of them connects."""
+        now = self._clock()
+        self._heap = []
+        for station in self._stations:
+            for block in station.blocks:
+                self._push(now, station, block)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        wire, self._wire = self._wire, None
+        self.state.up = False
+        if wire is not None:
+            wire.close("closed")
+
+    def _push(self, due: float, station: _Station, block: Block) -> None:
+        self._order += 1
+        heapq.heappush(self._heap, (due, self._order, station, block))
+
+    async def poll(self, now: float) -> float:
+        """Read every block that is due; returns when the next one is."""
+        while self._heap and self._heap[0][0] <= now:
+            due, _, station, block = heapq.heappop(self._heap)
+            blocks = await self._turn_of(station, block, now)
+            for one in blocks:
+                # The pieces of a refused block are still due; a block that was read waits for its instant.
+                self._push(_next_due(due, now, one) if one is block else due, station, one)
+            now = max(now, self._clock())
+        return self._heap[0][0] if self._heap else now + 3600.0
+
+    async def _turn_of(self, station: _Station, block: Block, now: float) -> list[Block]:
+        """One due block: what is to be polled in its place from now on."""
+        if now < block.rest_until or (station.open and now < station.probe_at):
+            return [block]
+        if station.open:
+            self.state.counters.probes += 1
+        try:
+            self._take(station, block, await self._read(station, block), self._deliver)
+        except Exception02 as error:
+            smaller = self._refused(station, block, str(error), now)
+            if smaller:
+                return smaller
+            self._deliver(station.bad(block.indices, self._clock()))
+        except VigieError as error:
+            if not self._failed(station, error):
+                self._deliver(station.bad(block.indices, self._clock()))
+        return [block]
+
+    async def read_all(self, now: float, utc: float) -> list[Answer]:
+        """Every point once, whatever its rate, in the fewest requests."""
+        answers: list[Answer] = []
+        for station in self._stations:
+            todo, done = deque(station.whole), list[Block]()
+            silent = station.open and now < station.probe_at
+            while todo:
+                block = todo.popleft()
+                done.append(block)
+                if silent or now < block.rest_until:
+                    answers.append(station.bad(block.indices, now))
+                    continue
+                try:
+                    self._take(station, block, await self._read(station, block), answers.append, now)
+                except Exception02 as error:
+                    smaller = self._refused(station, block, str(error), now)
+                    if smaller:
+                        done.pop()
+                        todo.extendleft(reversed(smaller))
+                    else:
+                        answers.append(station.bad(block.indices, now))
+                except VigieError as error:
+                    self._failed(station, error)
+                    silent = station.open
+                    answers.append(station.bad(block.indices, now))
+            station.whole = done
+        return answers
+
+    def _take(
+        self, station: _Station, block: Block, payload: bytes, deliver: Deliver, now: float | None = None
+    ) -> None:
+        values = block.decoder(payload)
+        arrival = self._clock() if now is None else now
+        self.state.counters.readings += len(values)
+        station.answered(arrival)
+        last = station.last
+        if None not in values:
+            last.update(zip(block.indices, values, strict=True))  # type: ignore[arg-type]
+            deliver(Answer(block.indices, values, Quality.GOOD, 0.0, arrival))  # type: ignore[arg-type]
+            return
+        rows = list(zip(block.indices, values, strict=True))
+        good = {index: value for index, value in rows if value is not None}
+        last.update(good)
+        deliver(Answer(tuple(good), list(good.values()), Quality.GOOD, 0.0, arrival))
+        deliver(station.bad([index for index, value in rows if value is None], arrival))
+
+    def _refused(self, station: _Station, block: Block, why: str, now: float) -> list[Block]:
+        """Exception 02 or 03: what to ask instead, [] when it was one point already."""
+        self.state.counters.refused += 1
+        station.answered(self._clock())
+        smaller = block.narrower()
+        if not smaller:
+            self.state.error = station.state.error = f"{block.table} {block.start}: {why}"
+            block.rest_until = now + REFUSED_S
+        return smaller
+
+    def _failed(self, station: _Station, error: VigieError) -> bool:
+        """Count a failed request; True when it was silence, which alone does not yet make points bad."""
+        if _no_answer(error):
+            self._missed(station, str(error))
+            return True
+        self.state.error = station.state.error = str(error)
+        return False
+
+    def _missed(self, station: _Station, why: str) -> None:
+        self.state.counters.failures += 1
+        self.state.error = why
+        if station.missed(self._clock(), why):
+            self._deliver(station.bad(station.indices, self._clock()))
+        if all(one.open for one in self._stations) and self._wire is not None:
+            # Nobody answers on this connection: the next probe begins with a fresh one.
+            self._wire.close(why)
+
+    async def _read(self, station: _Station, block: Block) -> bytes:
+        answer = await self._request(station, block.pdu, urgent=False)
+        if len(answer) != block.decoder.size + 2 or answer[1] != block.decoder.size:
+            self.state.counters.malformed += 1
+            raise FrameError(f"{station.name}: answer of the wrong length to a read of {block.count}")
+        return answer[2:]
+
+    async def _request(self, station: _Station, pdu: bytes, urgent: bool) -> bytes:
+        await self._turn.take(urgent)
+        try:
+            wire = self._wire
+            if wire is None or not wire.up:
+                wire = await self._connect(station.timeout_s)
+            return await wire.request(station.unit, pdu, station.timeout_s)
+        finally:
+            self._turn.give()
+
+    async def _connect(self, timeout_s: float) -> Wire:
+        now = self._clock()
+        if self.state.up:
+            self.state.up = False
+            self._retry_at = now + self._backoff.delay()
+        if now < self._retry_at:
+            raise LinkDown(self.state.error)
+        try:
+            self._wire = await open_wire(self._link, self.state, timeout_s)
+        except LinkDown:
+            self._retry_at = now + self._backoff.delay()
+            raise
+        self._backoff.reset()
+        self.state.up, self.state.error = True, ""
+        self.state.counters.connects += 1
+        return self._wire
+
+    async def write(self, changes: Sequence[Change]) -> WriteReport:
+        """All changes, neighbours together; goes before reads that wait."""
+        results = [WriteResult(change.index) for change in changes]
+        rows: dict[str, list[tuple[int, PointDecl, Value]]] = {}
+        stations: dict[str, _Station] = {}
+        for place, change in enumerate(changes):
+            station = self._owner[change.index]
+            stations[station.name] = station
+            rows.setdefault(station.name, []).append((place, station.points[change.index], change.value))
+        for name, theirs in rows.items():
+            station = stations[name]
+            requests, faults = write_requests(theirs, station.limits)
+            for place, fault in faults.items():
+                results[place] = WriteResult(changes[place].index, fault, permanent=True)
+            for request in requests:
+                try:
+                    await self._send(station, request)
+                except VigieError as error:
+                    permanent = isinstance(error, PermanentError) and not isinstance(error, FrameError)
+                    for place in request.places:
+                        results[place] = WriteResult(changes[place].index, f"{name}: {error}", permanent)
+        return WriteReport(tuple(results))
+
+    async def _send(self, station: _Station, request: WriteRequest) -> None:
+        if station.open and self._clock() < station.probe_at:
+            raise LinkDown(station.state.error)
+        try:
+            pdu = request.pdu
+            if not pdu:
+                ask = b"\x03" + request.address.to_bytes(2, "big") + b"\x00\x01"
+                held = await self._request(station, ask, urgent=True)
+                if len(held) != 4:
+                    raise FrameError("answer of the wrong length")
+                pdu = request.with_register(int.from_bytes(held[2:], "big"), station.limits)
+            echo = await self._request(station, pdu, urgent=True)
+            if echo[:5] != pdu[:5]:
+                raise FrameError("the device confirms another write than was sent")
+        except VigieError as error:
+            if not self._failed(station, error):
+                self.state.counters.refused += 1
+            raise
+        station.answered(self._clock())
+        self.state.counters.writes += 1
+
+
+def _no_answer(error: VigieError) -> bool:
+    """True when the device gave nothing that can be understood: silence, or a broken frame."""
+    return isinstance(error, DeviceTimeout | LinkDown | FrameError)
+
+
+def _next_due(due: float, now: float, block: Block) -> float:
+    """The next instant of the block's own grid after ``now``: no drift, no crowd after a stall."""
+    base = block.phase * block.rate_s
+    return base + block.rate_s * ((max(due, now) - base) // block.rate_s + 1)
+
+
+async def open_wire(link: Link, state: LinkState, timeout_s: float) -> Wire:
+    """A fresh connection; raises LinkDown."""
+    if link.serial is not None:
+        from vigie_protocols.modbus.rtu import RtuLine
+
+        line = RtuLine(link.serial, state.counters)
+        await line.open()
+        return line
+    wire = TcpLink(state.counters)
+    await wire.connect(link.host or "", link.tcp_port, timeout_s)
+    return wire
