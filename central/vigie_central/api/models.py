@@ -194,7 +194,9 @@ class Counters(Answer):
 
     gateways: dict[str, GatewayCounters]
     samples_stored: int
-    duplicate_rows: int = Field(description="rows in the store minus distinct keys; must be 0")
+    duplicate_rows: int | None = Field(
+        None, description="rows minus distinct keys, counted with ?verify=true; must be 0"
+    )
     duplicates_dropped: int
     pending: int = Field(description="messages received and not yet committed; 0 after a drain")
 

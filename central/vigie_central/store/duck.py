@@ -280,8 +280,8 @@ class DuckHistory:
         def work() -> list[StoredEvent]:
             rows = self._db.execute(
                 "SELECT seq, gateway, utc_ms, body FROM events "
-                "WHERE ($gateway IS NULL OR gateway = $gateway) AND ($kind IS NULL OR kind = $kind) AND ($before IS NULL OR seq < $before) "
-                "ORDER BY seq DESC LIMIT $limit",
+                "WHERE ($gateway IS NULL OR gateway = $gateway) AND ($kind IS NULL OR kind = $kind) "
+                "AND ($before IS NULL OR seq < $before) ORDER BY seq DESC LIMIT $limit",
                 {"gateway": gateway, "kind": kind, "before": before_seq, "limit": limit},
             ).fetchall()
             return [StoredEvent(seq, place, utc, _decode(body)) for seq, place, utc, body in rows]
