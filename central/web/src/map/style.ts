@@ -1,0 +1,109 @@
+// The map's own style: nothing is fetched, labels are drawn with the machine's fonts.
+import type { ExpressionSpecification, Map as MapLibreMap, StyleSpecification } from "maplibre-gl";
+
+import type { Inventory, Kind } from "../api/types.ts";
+import type { Language } from "../i18n/language.svelte.ts";
+import type { Palette } from "./palette.ts";
+import { DISC_RADIUS } from "./placement.ts";
+
+type Features = GeoJSON.Feature[];
+
+/** Metres to pixels at zoom 20 near the 45th parallel; widths are a little more than true, to be seen. */
+const PIXELS_PER_LANE_AT_20 = 115;
+
+export function mapStyle(inventory: Inventory, palette: Palette, language: Language): StyleSpecification {
+  // Flat properties: nested ones do not survive the way through MapLibre's tiles; neither do string ids.
+  const of = (kind: Kind): Features =>
+    inventory.features
+      .filter(({ properties }) => properties.kind === kind)
+      .map(({ id, geometry, properties }) => ({
+        type: "Feature",
+        geometry,
+        properties: { id, name_fr: properties.name.fr, name_en: properties.name.en, lanes: properties.lanes ?? 2, class: properties.class ?? "street" },
+      }));
+  const lanes = ["max", 2, ["get", "lanes"]];
+  const width = (extra: number) => [
+    "interpolate", ["exponential", 2], ["zoom"],
+    10, ["+", ["*", lanes, 0.11], extra],
+    20, ["+", ["*", lanes, PIXELS_PER_LANE_AT_20], extra * 40],
+  ];
+  const line = { "line-cap": "round", "line-join": "round" };
+  return {
+    version: 8,
+    sources: {
+      roads: { type: "geojson", data: collection(of("road")) },
+      pipes: { type: "geojson", data: collection(of("pipe")) },
+      junctions: { type: "geojson", data: collection(of("junction")) },
+      heads: { type: "geojson", data: collection([]) },
+    },
+    layers: [
+      { id: "land", type: "background", paint: { "background-color": palette.land } },
+      { id: "casing", type: "line", source: "roads", layout: line, paint: { "line-color": palette.casing, "line-width": width(0.06) } },
+      { id: "road", type: "line", source: "roads", layout: line, paint: { "line-color": roadColour(palette), "line-width": width(0) } },
+      {
+        id: "pipe", type: "line", source: "pipes", layout: line,
+        paint: { "line-color": palette.pipe, "line-width": 3, "line-dasharray": [2, 1.6] },
+      },
+      {
+        id: "road-name", type: "symbol", source: "roads",
+        filter: ["!=", ["get", "name_fr"], ""],
+        layout: {
+          "symbol-placement": "line", "symbol-spacing": 180, "text-field": ["get", `name_${language}`],
+          "text-size": 11, "text-letter-spacing": 0.04, "text-font": ["system-ui"],
+        },
+        paint: { "text-color": palette.label, "text-opacity": 0.85, "text-halo-color": palette.road, "text-halo-width": 1.4 },
+      },
+      {
+        id: "disc", type: "circle", source: "junctions",
+        paint: {
+          "circle-radius": DISC_RADIUS, "circle-color": palette.disc, "circle-opacity": 0.9,
+          "circle-stroke-color": palette.discLine, "circle-stroke-width": 1.2,
+        },
+      },
+      {
+        id: "heads", type: "symbol", source: "heads",
+        layout: {
+          "icon-image": ["get", "image"], "icon-offset": ["get", "offset"],
+          "icon-allow-overlap": true, "icon-ignore-placement": true,
+        },
+      },
+      {
+        id: "junction-name", type: "symbol", source: "junctions",
+        layout: {
+          "text-field": ["get", `name_${language}`], "text-size": 12.5, "text-font": ["system-ui"],
+          "text-anchor": "top", "text-offset": [0, 3.5], "text-max-width": 14, "text-allow-overlap": true,
+        },
+        paint: { "text-color": palette.label, "text-halo-color": palette.halo, "text-halo-width": 2 },
+      },
+    ],
+  } as unknown as StyleSpecification;
+}
+
+/** Changes the colours of a standing map. */
+export function recolour(map: MapLibreMap, palette: Palette): void {
+  map.setPaintProperty("land", "background-color", palette.land);
+  map.setPaintProperty("casing", "line-color", palette.casing);
+  map.setPaintProperty("road", "line-color", roadColour(palette));
+  map.setPaintProperty("pipe", "line-color", palette.pipe);
+  map.setPaintProperty("disc", "circle-color", palette.disc);
+  map.setPaintProperty("disc", "circle-stroke-color", palette.discLine);
+  for (const [layer, halo] of [["road-name", palette.road], ["junction-name", palette.halo]] as const) {
+    map.setPaintProperty(layer, "text-color", palette.label);
+    map.setPaintProperty(layer, "text-halo-color", halo);
+  }
+}
+
+/** Changes the language of the labels. */
+export function relabel(map: MapLibreMap, language: Language): void {
+  const text: ExpressionSpecification = ["get", `name_${language}`];
+  map.setLayoutProperty("road-name", "text-field", text);
+  map.setLayoutProperty("junction-name", "text-field", text);
+}
+
+export function collection(features: Features): GeoJSON.FeatureCollection {
+  return { type: "FeatureCollection", features };
+}
+
+function roadColour(palette: Palette): ExpressionSpecification {
+  return ["case", ["==", ["get", "class"], "arterial"], palette.arterial, palette.road];
+}
