@@ -15,7 +15,7 @@ from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.site import SignalSite
 from vigie_controllers.signals.words import Ped, PhaseState
 from vigie_protocols.errors import DeviceRefused
-from vigie_sim.traffic.lamps import Lamp
+from vigie_sim.traffic.lamps import GOING, Lamp
 from vigie_sim.traffic.monitor import CardChannel, Monitor, ProgramCard
 
 HEARTBEAT_TIMEOUT_S = 3.0
@@ -155,7 +155,7 @@ class Cabinet(ABC):
         self.monitor.advance(now)
 
 
-_BITS = {
+_BITS: dict[int, int] = {
     Lamp.RED: 1,
     Lamp.YELLOW: 2,
     Lamp.GREEN: 4,
@@ -171,6 +171,7 @@ class LampCabinet(Cabinet):
     def __init__(self, site: SignalSite, monitor: Monitor) -> None:
         super().__init__(site, monitor)
         self._asked: tuple[int, ...] = monitor.card.flash
+        self._held = False
 
     def command(self, instant: float, node: str, values: Sequence[Any]) -> None:
         """Lamps from ``instant`` on, one number per channel."""
@@ -188,7 +189,16 @@ class LampCabinet(Cabinet):
         return {"Lamps": list(self._asked), "LampReadback": list(self.lamps)}
 
     def _wanted(self, now: float) -> tuple[int, ...]:
+        # After flash of the cabinet's own making nobody gets a green before all was red or flashing once.
+        if self._held and any(lamp in GOING for lamp in self._asked):
+            return self.monitor.card.flash
+        self._held = False
         return self._asked
+
+    def _light(self, now: float) -> None:
+        if self.flashing:
+            self._held = True
+        super()._light(now)
 
 
 Sensing = Callable[[], tuple[set[int], set[int]]]
@@ -307,11 +317,11 @@ def _mask(row: Sequence[bool]) -> int:
     return sum(1 << place for place, on in enumerate(row) if on)
 
 
-_PHASE_LAMPS = {
+_PHASE_LAMPS: dict[int, Lamp] = {
     PhaseState.RED: Lamp.RED,
     PhaseState.GREEN: Lamp.GREEN,
     PhaseState.YELLOW: Lamp.YELLOW,
     PhaseState.RED_CLEAR: Lamp.RED,
 }
-_PED_LAMPS = {Ped.DONT_WALK: Lamp.RED, Ped.WALK: Lamp.GREEN, Ped.CLEARANCE: Lamp.FLASH_GREEN}
-_FLASH = Stop("the flasher has the lamps", at_once=True)
+_PED_LAMPS: dict[int, Lamp] = {Ped.DONT_WALK: Lamp.RED, Ped.WALK: Lamp.GREEN, Ped.CLEARANCE: Lamp.FLASH_GREEN}
+_FLASH = Stop(rule="flasher", cause="the flasher has the lamps", at_once=True)
