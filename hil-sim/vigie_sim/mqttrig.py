@@ -7,7 +7,6 @@ no command, the simulator asks with ``wait_commands`` for as many as the agent s
 
 import asyncio
 import random
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +14,8 @@ import msgspec
 
 from vigie_protocols.addresses import MqttAddress
 from vigie_protocols.errors import LinkDown, PermanentError, TransientError
+from vigie_protocols.mqttasync import AsyncMqttLink
 from vigie_protocols.mqttlink import (
-    AsyncMqttLink,
     Connected,
     Disconnected,
     LinkConfig,
@@ -62,17 +61,16 @@ class MqttRig(EquipmentRig):
         self._commands = _command_messages(self.points)
         self._ready = asyncio.Event()
         self._arrived = asyncio.Event()
-        self._link: MqttLink | None = None
-        self._driver: AsyncMqttLink | None = None
+        self._link: AsyncMqttLink | None = None
 
     async def start(self) -> str:
         """Connect, subscribe, say that the device lives; the endpoint is ``HOST:PORT`` of the broker."""
         config = LinkConfig(
             self.host, self.port, f"sim-{self.device}", first_delay=0.0, min_delay=0.05, max_delay=1.0
         )
-        self._link = MqttLink(config, time.monotonic, random.random, self._will)
-        self._driver = AsyncMqttLink(self._link, self._on_event)
-        self._driver.start()
+        link = MqttLink(config, asyncio.get_running_loop().time, random.random, self._will)
+        self._link = AsyncMqttLink(link, self._on_event)
+        self._link.start()
         try:
             async with asyncio.timeout(self.wall_limit_s):
                 await self._ready.wait()
@@ -107,13 +105,12 @@ class MqttRig(EquipmentRig):
 
     async def stop(self) -> None:
         """Say that the device is gone and leave the broker."""
-        driver, self._driver = self._driver, None
-        if driver is None:
-            return
-        if self._ready.is_set() and self._options.liveness is not None:
-            live = self._options.liveness
+        live = self._options.liveness
+        if live is not None and self._ready.is_set():
             self._publish(live.topic, live.dead.encode(), retain=True)
-        await driver.close()
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
 
     def _will(self) -> Will | None:
         live = self._options.liveness
@@ -123,13 +120,12 @@ class MqttRig(EquipmentRig):
         return f"{self.prefix}/{topic}" if self.prefix else topic
 
     def _publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
-        if self._link is None or self._driver is None:
+        if self._link is None:
             return
         try:
             self._link.publish(self._topic(topic), payload, qos=self._options.qos, retain=retain)
         except TransientError:
             self.unsent += 1
-        self._driver.kick()
 
     def _on_event(self, event: LinkEvent) -> None:
         if isinstance(event, Connected) and self._link is not None:
