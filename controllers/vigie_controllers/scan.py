@@ -12,12 +12,15 @@ from vigie_controllers.contract import Decision, Intervention, State
 from vigie_controllers.gate import OutputSpec, WriteGate
 from vigie_controllers.image import Image, PointTable
 from vigie_controllers.leases import LeaseBook
-from vigie_controllers.loops import GuardedLoop, LoopStep, ParamError
-from vigie_controllers.policy.armed import ArmedPolicies
-from vigie_protocols.points import NEVER, SCAN_OVERRUN, ClockTrust, Quality, Reading, Value
+from vigie_controllers.loops import ControllerKind, GuardedLoop, LoopStep, ParamError
+from vigie_controllers.policy.armed import PolicyLife
+from vigie_controllers.policy.document import Place
+from vigie_protocols.points import NEVER, ClockTrust, Quality, Reading, Value
 
 _TRUSTED = {ClockTrust.SYNCED: Quality.GOOD, ClockTrust.HOLDOVER: Quality.UNCERTAIN}
 _HALF = 0.5
+_QUIET_S = 10.0
+"""An intervention that goes on is told once; it is told again after this many seconds without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class ScanOutcome:
     """What one scan gave.
 
     values: one per output of the engine, in its order, already through the gate.
-    decisions, interventions: what was decided anew and where guards or gate stepped in.
+    decisions, interventions: what was decided anew and where guards or gate began to step in.
     loops: names of the loops that ran.
     """
 
@@ -53,25 +56,26 @@ class _Bound:
 class ScanEngine:
     """All loops of one gateway on one grid of scans ``base_s`` apart.
 
+    place: where the gateway stands, in the words of policies' scopes; kinds: every known kind of controller.
     table: the gateway's points; outputs: what may be written, in the order of the output frames.
+    expiry_s: an output its loop no longer renews falls to its safe value after so long.
     A written point belongs to one loop at most.
     """
 
     def __init__(
         self,
+        place: Place,
+        kinds: Mapping[str, ControllerKind],
         table: PointTable,
         loops: Sequence[GuardedLoop[Any, Any]],
         outputs: Sequence[OutputSpec],
         base_s: float,
         expiry_s: float,
-        policies: ArmedPolicies,
-        leases: LeaseBook,
     ) -> None:
         self.table = table
         self.base_s = base_s
         self.outputs = tuple(outputs)
-        self.policies = policies
-        self.leases = leases
+        self.leases = LeaseBook()
         places = {spec.name: place for place, spec in enumerate(outputs)}
         owners: dict[str, str] = {}
         for loop in loops:
@@ -79,12 +83,19 @@ class ScanEngine:
                 if owners.setdefault(name, loop.name) != loop.name:
                     raise ParamError(loop.name, "points", f"{name} is written by loop {owners[name]} already")
         self.loops = tuple(_Bound(loop, table, places, base_s) for loop in loops)
+        by_name = {loop.name: loop for loop in loops}
+        self.policies = PolicyLife(
+            place,
+            {loop.name: tuple(kind.name for kind in loop.kinds) for loop in loops},
+            kinds,
+            lambda loop, overrides: by_name[loop].stage(overrides),
+        )
+        self._by_name = by_name
         self._owned = {name: bound for bound in self.loops for name in bound.loop.domain.writes}
-        self.gate = WriteGate(outputs, expiry_s)
-        self._readbacks = tuple(None if one.readback is None else table.index[one.readback] for one in outputs)
-        self._places = places
-        self._overrun_place = table.index[SCAN_OVERRUN]
-        self._seen = -1
+        self._spare = tuple((place, spec.name) for place, spec in enumerate(outputs) if spec.name not in self._owned)
+        self._held: list[Value | None] = [None] * len(outputs)
+        self.gate = WriteGate(outputs, table.index, expiry_s)
+        self._told: dict[tuple[str, str], float] = {}
 
     def scan(self, now: float, utc: float, trust: ClockTrust, image: Image, overrun: bool = False) -> ScanOutcome:
         """One scan at ``now`` (monotonic) and ``utc``, on ``image``. Never raises for what readings say."""
@@ -92,10 +103,14 @@ class ScanEngine:
         clock = Reading(utc, _TRUSTED.get(trust, Quality.BAD), utc, now if trust else NEVER)
         decisions: list[Decision] = []
         interventions: list[Intervention] = []
-        if self.policies.tick(now, utc, trust, decisions):
-            self._apply_policies(decisions)
-        forces = self.leases.active(now, decisions)
-        wanted: dict[int, Value] = {}
+        for one in self.policies.tick(now, utc, trust):
+            self._by_name[one.loop].adopt(one.staged)
+            decisions.append(Decision("policy", one.loop, "applied", _told(one.overrides)))
+        for event in self.leases.tick(now):
+            lease = event.lease
+            decisions.append(Decision("lease", ", ".join(lease.forces), event.what, f"{lease.holder}: {lease.reason}"))
+        forces = self.leases.forces
+        held = self._held
         ran: list[str] = []
         for bound in self.loops:
             if number < bound.next_scan:
@@ -106,58 +121,49 @@ class ScanEngine:
                 bound.readings = tuple([image.readings[place] for place in bound.places])
             mine = {name: forces[name] for name in bound.loop.domain.writes if name in forces} if forces else {}
             step: LoopStep = bound.loop.step(now, clock, overrun, bound.readings, mine)
-            wanted.update(zip(bound.outputs, step.values, strict=True))
+            for place, value in zip(bound.outputs, step.values, strict=True):
+                held[place] = value
             decisions.extend(step.decisions)
             interventions.extend(step.interventions)
             ran.append(bound.loop.name)
-        for name, value in forces.items():
-            if name not in self._owned and name in self._places:
-                wanted[self._places[name]] = value  # a spare output: the gate alone guards it
-        if image.frame != self._seen:
-            self._seen = image.frame
-            shown = [None if place is None else image.readings[place] for place in self._readbacks]
-            interventions.extend(self.gate.read_back(now, shown))
-        values, stopped = self.gate.permit(now, wanted)
-        interventions.extend(stopped)
-        return ScanOutcome(values, tuple(decisions), tuple(interventions), tuple(ran))
+        for place, name in self._spare:
+            held[place] = forces.get(name)  # no loop writes it: the gate alone guards it
+        passed = self.gate.permit(now, held, image.readings)
+        interventions.extend(passed.interventions)
+        return ScanOutcome(passed.values, tuple(decisions), self._fresh(now, interventions), tuple(ran))
 
-    def check_policies(self, overrides: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
-        """Try parameters (loop -> kind -> parameters) against every envelope; raises ParamError, changes nothing."""
-        for bound in self.loops:
-            bound.loop.stage(overrides.get(bound.loop.name, {}))
-
-    def _apply_policies(self, decisions: list[Decision]) -> None:
-        overrides = self.policies.overrides()
-        try:
-            staged = [(one.loop, one.loop.stage(overrides.get(one.loop.name, {}))) for one in self.loops]
-        except ParamError as error:
-            # Checked when it was staged; if it fails now the loops stay as they are and say so.
-            decisions.append(Decision("policy", error.kind, "not-applied", str(error)))
-            return
-        for loop, changes in staged:
-            if changes:
-                loop.adopt(changes)
-                decisions.append(Decision("policy", loop.name, "applied", f"{loop.name} runs with new parameters"))
+    def _fresh(self, now: float, interventions: list[Intervention]) -> tuple[Intervention, ...]:
+        if not interventions:
+            return ()
+        fresh = []
+        for one in interventions:
+            key = (one.rule, one.subject)
+            if now - self._told.get(key, NEVER) > _QUIET_S:
+                fresh.append(one)
+            self._told[key] = now
+        if len(self._told) > 256:
+            self._told = {key: at for key, at in self._told.items() if now - at <= _QUIET_S}
+        return tuple(fresh)
 
     def effective(self) -> dict[str, dict[str, dict[str, Any]]]:
         """The parameters in force: loop -> kind -> parameters."""
         return {one.loop.name: one.loop.effective() for one in self.loops}
 
-    def snapshot(self, now: float) -> State:
-        """Everything that goes on after a restart; times to live as what remains at ``now``."""
+    def snapshot(self) -> State:
+        """Everything that goes on after a restart."""
         return {
             "loops": {one.loop.name: one.loop.snapshot() for one in self.loops},
             "gate": self.gate.snapshot(),
-            "leases": self.leases.snapshot(now),
-            "policies": self.policies.snapshot(now),
+            "leases": self.leases.snapshot(),
+            "policies": self.policies.snapshot(),
         }
 
-    def restore(self, state: State, now: float) -> list[Decision]:
+    def restore(self, state: State) -> list[Decision]:
         """Take up a snapshot part by part; a part that does not fit is left out and named."""
         notes: list[Decision] = []
         parts: list[tuple[str, Any]] = [
-            ("policies", lambda: self.policies.restore(state["policies"], now)),
-            ("leases", lambda: self.leases.restore(state["leases"], now)),
+            ("policies", lambda: self.policies.restore(state["policies"])),
+            ("leases", lambda: self.leases.restore(state["leases"])),
             ("gate", lambda: self.gate.restore(state["gate"])),
         ]
         for one in self.loops:
@@ -168,3 +174,8 @@ class ScanEngine:
             except (KeyError, TypeError, ValueError) as error:
                 notes.append(Decision("scan", name, "not-restored", f"{type(error).__name__}: {error}"))
         return notes
+
+
+def _told(overrides: Mapping[str, Mapping[str, Any]]) -> str:
+    names = [f"{kind}: {', '.join(params)}" for kind, params in overrides.items() if params]
+    return "; ".join(names) if names else "local default"

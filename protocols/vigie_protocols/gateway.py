@@ -215,6 +215,15 @@ class Configuration:
     profiles: Mapping[str, Profile]
     points: tuple[PointDecl, ...]
 
+    @property
+    def heartbeats(self) -> frozenset[str]:
+        """Full names of the watchdog points of all devices."""
+        return frozenset(
+            f"{device.name}/{watchdog.point}"
+            for device in self.gateway.devices
+            if (watchdog := self.profiles[device.profile].watchdog) is not None and watchdog.point is not None
+        )
+
 
 def gateway_points(gateway: Gateway, profiles: Mapping[str, Profile]) -> list[PointDecl]:
     """Every point of a gateway under its full name, in the order of the file."""

@@ -10,14 +10,14 @@ import errno
 import json
 import os
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vigie_edge.journal.segment import MAGIC, OVERHEAD, Kind, Record, encode, scan_records
+from vigie_edge.journal.segment import MAGIC, Kind, Record, encode, scan_records
 from vigie_protocols.ranges import IndexSet
 
 SEGMENT_BYTES = 4 << 20
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG)
 
 
 @dataclass
@@ -49,7 +49,6 @@ class Counters:
     """Loud numbers: anything but zero in the last four is worth a look."""
 
     records: int = 0
-    samples: int = 0
     commits: int = 0
     dropped_unacknowledged: int = 0
     quarantined: int = 0
@@ -62,180 +61,178 @@ class Journal:
     """An open journal, owned by one process (the recorder).
 
     directory: its own folder; quota: bytes of all segments together; preamble: written first into each
-    segment; new_epoch: seconds since 1970 used for a fresh epoch (only its order matters).
+    segment; born: UTC seconds used for a fresh epoch (only its order matters).
     """
 
     directory: Path
     quota: int
     preamble: bytes
-    new_epoch: int
+    born: int
+    segment_bytes: int = SEGMENT_BYTES
+    expendable: bool = False
+    """True for a log nobody waits for (replay): its oldest go without being declared as a gap."""
     segments: list[Segment] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
     epoch: int = 0
     next_index: int = 1
-    last_mark: int = 0
+    mark: bytes = b""
+    """Payload of the last MARK on disk: what the owner had consumed when it committed."""
+
+    gaps: list[dict[str, int]] = field(default_factory=list)
+    """What was lost and still has to be declared: epoch, first, last (0: to its end)."""
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._fd = -1
         self._buffer: list[bytes] = []
         self._buffered = 0
+        self._first_buffered = 1
         self._acks: dict[int, IndexSet] = {}
-        self._open_all()
-
-    # -- start-up ------------------------------------------------------------------------------------
-
-    def _open_all(self) -> None:
-        for path in sorted(self.directory.glob("*.seg")):
-            key = parse_name(path)
-            if key is None:
-                continue
-            self._open_one(path, *key)
-        intact = bool(self.segments) and self._tail_intact
-        if intact:
+        intact = self._open_all()
+        if intact and self.segments:
             newest = self.segments[-1]
             self.epoch, self.next_index = newest.epoch, newest.last + 1
         else:
             previous = max((segment.epoch for segment in self.segments), default=0)
-            self.epoch = max(self.new_epoch << 20 | secrets.randbits(20), previous + 1)
-            self.next_index = 1
+            self.epoch = max(self.born << 20 | secrets.randbits(20), previous + 1)
 
-    _tail_intact: bool = True
+    # -- start-up ------------------------------------------------------------------------------------
 
-    def _open_one(self, path: Path, epoch: int, first: int) -> None:
-        """Check one segment: cut a torn tail, set a corrupt one aside and note the gap."""
+    def _open_all(self) -> bool:
+        """Read every segment; True when the newest ends exactly where a group was committed."""
+        intact = True
+        for path in sorted(self.directory.glob("*.seg")):
+            key = parse_name(path)
+            if key is not None:
+                intact = self._open_one(path, *key)
+        return intact
+
+    def _open_one(self, path: Path, epoch: int, first: int) -> bool:
+        """Check one segment; cut it after its last good group, keeping a copy if it was damaged."""
         data = path.read_bytes()
-        end, last, mark = len(MAGIC), first - 1, 0
+        committed, last, at_mark, end = 0, first - 1, first - 1, 0
         if data[: len(MAGIC)] == MAGIC:
+            end = len(MAGIC)
             for end, record in scan_records(data):
-                if record.kind is not Kind.PREAMBLE:
+                if record.index:
                     last = record.index
-                    mark = record.mark or mark
-        else:
-            end = 0
-        self._tail_intact = True
-        if end < len(data):
-            if self._whole_record_after(data, end):
-                self._quarantine(path)
-                self._tail_intact = False
+                if record.kind is Kind.MARK:
+                    committed, at_mark = end, last
+                    self.mark = record.payload
+        whole = committed == len(data)
+        if not whole:
+            if any_record_after(data, end):
+                self._quarantine(path, data)
+                self.gaps.append({"epoch": epoch, "first": at_mark + 1, "last": 0})
             else:
                 self.counters.tails_cut += 1
-                os.truncate(path, end)
-                # A torn tail was never acknowledged to anybody, but a reader may have seen it.
-                self._tail_intact = False
-        if end <= len(MAGIC):
-            path.unlink(missing_ok=True)
-            return
-        self.last_mark = mark or self.last_mark
-        self.segments.append(Segment(path, epoch, first, last, end))
+            if committed:
+                os.truncate(path, committed)
+            else:
+                path.unlink()
+        if committed:
+            self.segments.append(Segment(path, epoch, first, at_mark, committed))
+        return whole
 
-    @staticmethod
-    def _whole_record_after(data: bytes, end: int) -> bool:
-        """True when good records follow the bad place: then it is damage, not a write cut short."""
-        return any(
-            next(scan_records(data, start), None) is not None
-            for start in range(end + 1, min(len(data), end + 65536))
-        )
-
-    def _quarantine(self, path: Path) -> None:
-        """Keep a copy of the damaged file for people; its good beginning stays in use."""
+    def _quarantine(self, path: Path, data: bytes) -> None:
+        """Damage, not a write cut short: keep a copy for people, the newest three of them."""
         self.counters.quarantined += 1
-        copy = path.with_suffix(".corrupt")
-        copy.write_bytes(path.read_bytes())
-        data = path.read_bytes()
-        end = len(MAGIC)
-        for end, _ in scan_records(data):
-            pass
-        os.truncate(path, end)
+        path.with_suffix(".corrupt").write_bytes(data)
         for old in sorted(self.directory.glob("*.corrupt"))[:-3]:
             old.unlink()
 
     # -- writing -------------------------------------------------------------------------------------
 
-    def append(self, kind: Kind, payload: bytes, mark: int = 0) -> int:
+    def append(self, kind: Kind, payload: bytes) -> int:
         """Put a record into the next group; it counts only after ``commit``. Returns its index."""
+        if not self._buffer:
+            self._first_buffered = self.next_index
         index = self.next_index
         self.next_index += 1
-        raw = encode(Record(kind, index, mark, payload))
-        self._buffer.append(raw)
-        self._buffered += len(raw)
+        self._put(Record(kind, index, payload))
         self.counters.records += 1
         return index
 
-    def commit(self, rotate: bool = False) -> bool:
-        """Write the group and make it durable. False when the disk refused: the group is kept for later.
+    def _put(self, record: Record) -> None:
+        raw = encode(record)
+        self._buffer.append(raw)
+        self._buffered += len(raw)
 
-        ``rotate`` starts a new segment after the group.
+    def commit(self, mark: bytes, rotate: bool = False) -> bool:
+        """Write the group, closed by ``mark``, and make it durable.
+
+        False when the disk refused: the group is kept and written with the next. ``rotate`` starts a new
+        segment with the next group.
         """
         if self._buffer:
             try:
                 self._make_room(self._buffered)
-                self._write(b"".join(self._buffer))
+                for gap in self.gaps:
+                    self.append(Kind.GAP, json.dumps(gap).encode())
+                self.gaps.clear()
+                self._write(b"".join(self._buffer) + encode(Record(Kind.MARK, 0, mark)))
             except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG):
+                if error.errno not in _REFUSALS:
                     raise
                 self.counters.write_failures += 1
-                self._close_torn()
+                self._undo_write()
                 return False
             self.segments[-1].last = self.next_index - 1
+            self.mark = mark
             self._buffer.clear()
             self._buffered = 0
             self.counters.commits += 1
-        if self._fd >= 0 and (rotate or self.segments[-1].size >= SEGMENT_BYTES):
-            os.close(self._fd)
-            self._fd = -1
+        if rotate or (self._fd >= 0 and self.segments[-1].size >= self.segment_bytes):
+            self.begin()
         return True
 
     def _write(self, data: bytes) -> None:
         if self._fd < 0:
-            self._begin_segment()
-        segment = self.segments[-1]
+            data = self._begin_segment() + data
         written = 0
         while written < len(data):
             written += os.write(self._fd, data[written:])
         os.fdatasync(self._fd)
-        segment.size += len(data)
+        self.segments[-1].size += len(data)
 
-    def _begin_segment(self) -> None:
-        first = self.next_index - len(self._buffer)
+    def _begin_segment(self) -> bytes:
+        first = self._first_buffered
         path = self.directory / segment_name(self.epoch, first)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        head = MAGIC + encode(Record(Kind.PREAMBLE, 0, 0, self.preamble))
         self.segments.append(Segment(path, self.epoch, first, first - 1, 0))
-        os.write(self._fd, head)
-        self.segments[-1].size = len(head)
         directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
         os.fsync(directory)
         os.close(directory)
+        return MAGIC + encode(Record(Kind.PREAMBLE, 0, self.preamble))
 
-    def _close_torn(self) -> None:
-        """After a failed write: cut what may have been half written, so that the group can be written again."""
+    def _undo_write(self) -> None:
+        """After a failed write: cut what may be half written, so that the group can be written again."""
         if self._fd < 0:
             return
         segment = self.segments[-1]
-        os.close(self._fd)
-        self._fd = -1
-        if segment.last < segment.first:
+        if segment.size:
+            os.ftruncate(self._fd, segment.size)
+        else:
+            os.close(self._fd)
+            self._fd = -1
             segment.path.unlink(missing_ok=True)
             self.segments.pop()
-        else:
-            os.truncate(segment.path, segment.size)
+
+    def begin(self) -> None:
+        """Start a new segment with the next group."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     @property
     def pending(self) -> int:
         """Bytes waiting for the disk."""
         return self._buffered
 
-    def drop_pending(self) -> int:
-        """Give up the waiting group (disk full for too long, memory bound reached); returns records dropped.
-
-        Their indexes are never used again; the caller declares the gap.
-        """
-        dropped = len(self._buffer)
-        self.counters.dropped_unacknowledged += dropped
-        self._buffer.clear()
-        self._buffered = 0
-        return dropped
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(segment.size for segment in self.segments)
 
     # -- quota and acknowledgement -------------------------------------------------------------------
 
@@ -247,10 +244,9 @@ class Journal:
             if victim is None:
                 victim = self.segments[0]
                 lost = self._unacknowledged(victim)
-                self.counters.dropped_unacknowledged += lost
-                if lost:
-                    gap = json.dumps({"epoch": victim.epoch, "first": victim.first, "last": victim.last})
-                    self.append(Kind.GAP, gap.encode())
+                if lost and not self.expendable:
+                    self.counters.dropped_unacknowledged += lost
+                    self.gaps.append({"epoch": victim.epoch, "first": victim.first, "last": victim.last})
             victim.path.unlink(missing_ok=True)
             self.segments.remove(victim)
             total -= victim.size
@@ -276,23 +272,44 @@ class Journal:
         return count
 
     def close(self) -> None:
-        """Commit what waits and let go of the file."""
-        self.commit()
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Let go of the file; commit first."""
+        self.begin()
 
 
-def read_segment(path: Path, offset: int = len(MAGIC)) -> tuple[int, Sequence[Record]]:
-    """Whole records of a segment from byte ``offset`` on, and the byte where they end (for followers)."""
+def any_record_after(data: bytes, end: int) -> bool:
+    """True when good records follow the bad place: then it is damage, not a write cut short."""
+    window = range(end + 1, min(len(data), end + 65536))
+    return any(next(scan_records(data, start), None) is not None for start in window)
+
+
+def read_committed(path: Path, offset: int = 0) -> tuple[int, list[Record]]:
+    """Committed records of a segment from byte ``offset`` (0, or what this returned before) on.
+
+    Gives the byte after the last MARK seen and the records up to it, without PREAMBLE and MARK; for
+    followers of a journal that another process writes.
+    """
     with path.open("rb") as file:
         file.seek(offset)
         data = file.read()
-    records: list[Record] = []
-    end = 0
-    for end, record in scan_records(data, 0):
-        records.append(record)
-    return offset + end, records
+    start = 0
+    if offset == 0:
+        if data[: len(MAGIC)] != MAGIC:
+            return 0, []
+        start = len(MAGIC)
+    taken: list[Record] = []
+    waiting: list[Record] = []
+    committed = 0
+    for end, record in scan_records(data, start):
+        if record.kind is Kind.MARK:
+            taken += waiting
+            waiting = []
+            committed = end
+        elif record.kind is not Kind.PREAMBLE:
+            waiting.append(record)
+    return offset + committed, taken
 
 
-__all__ = ["OVERHEAD", "Counters", "Journal", "Segment", "parse_name", "read_segment", "segment_name"]
+def list_segments(directory: Path) -> list[tuple[int, int, Path]]:
+    """(epoch, first index, path) of every segment, oldest first."""
+    found = [(key, path) for path in directory.glob("*.seg") if (key := parse_name(path)) is not None]
+    return sorted((epoch, first, path) for (epoch, first), path in found)

@@ -1,9 +1,8 @@
 """One segment of a journal: a file of records, each with its length and CRC.
 
-Layout: magic, then records. A record is ``length, crc, kind, index, mark`` and its payload; the CRC covers
+Layout: magic, then records. A record is ``length, crc, kind, index`` and its payload; the CRC covers
 everything after itself. The first record of a segment is its preamble (kind PREAMBLE): what is needed to
-read the segment alone. A tail that does not check is cut; a record in the middle that does not check makes
-the segment corrupt from there on.
+read the segment alone. Each group ends with a MARK: what comes after the last one was never committed.
 """
 
 import struct
@@ -13,7 +12,7 @@ from enum import IntEnum
 from zlib import crc32
 
 MAGIC = b"VIGIEJ01"
-_RECORD = struct.Struct("<IIBQQ")  # length of payload, crc, kind, index, mark
+_RECORD = struct.Struct("<IIBQ")  # length of payload, crc, kind, index
 OVERHEAD = _RECORD.size
 MAX_PAYLOAD = 1 << 22
 
@@ -28,33 +27,30 @@ class Kind(IntEnum):
     READINGS = 5
     SCAN = 6
     SNAPSHOT = 7
+    MARK = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record. index: its number within the epoch; mark: ring position it came from, or 0."""
+    """One record. index: its number within the epoch, dense from 1; 0 for PREAMBLE and MARK."""
 
     kind: Kind
     index: int
-    mark: int
     payload: bytes
 
 
 def encode(record: Record) -> bytes:
     """A record as it stands in the file."""
-    tail = struct.pack("<BQQ", record.kind, record.index, record.mark) + record.payload
+    tail = struct.pack("<BQ", record.kind, record.index) + record.payload
     return struct.pack("<II", len(record.payload), crc32(tail)) + tail
 
 
 def scan_records(data: bytes, start: int = len(MAGIC)) -> Iterator[tuple[int, Record]]:
-    """Records of ``data`` from byte ``start``, each with the byte just past it; ends at the first that fails.
-
-    ``start`` + what was consumed tells the caller where it ended; see ``Segment`` for what follows from that.
-    """
+    """Records of ``data`` from byte ``start``, each with the byte just past it; ends at the first that fails."""
     position = start
     size = len(data)
     while position + OVERHEAD <= size:
-        length, crc, kind, index, mark = _RECORD.unpack_from(data, position)
+        length, crc, kind, index = _RECORD.unpack_from(data, position)
         end = position + OVERHEAD + length
         if length > MAX_PAYLOAD or end > size or crc32(data[position + 8 : end]) != crc:
             return
@@ -62,5 +58,5 @@ def scan_records(data: bytes, start: int = len(MAGIC)) -> Iterator[tuple[int, Re
             known = Kind(kind)
         except ValueError:
             return
-        yield end, Record(known, index, mark, data[position + OVERHEAD : end])
+        yield end, Record(known, index, data[position + OVERHEAD : end])
         position = end

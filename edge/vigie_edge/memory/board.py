@@ -18,6 +18,7 @@ COUNTERS = (
     "field.safe_writes",
     "field.links_down",
     "field.readings_lost",
+    "field.step_us",
     # control
     "control.scans",
     "control.missed",

@@ -13,7 +13,7 @@ from zlib import crc32
 
 from vigie_controllers.image import Image, PointTable
 from vigie_edge.memory.mapped import map_file
-from vigie_protocols.points import Quality, Reading, Value, ValueType
+from vigie_protocols.points import NEVER, ZERO, Quality, Reading, Value, ValueType
 
 _SLOT = struct.Struct("<IIQQ")  # crc of all that follows, body length, layout hash, frame number
 STRING_BYTES = 64
@@ -83,6 +83,18 @@ class TwoSlot:
         return number, raw[_SLOT.size : _SLOT.size + length]
 
 
+class Columns:
+    """All readings of a gateway as field keeps them: four columns, one place per point of the table."""
+
+    __slots__ = ("arrival", "quality", "source", "values")
+
+    def __init__(self, table: PointTable) -> None:
+        self.values: list[Value] = [ZERO[kind] for kind in table.types]
+        self.quality = bytearray(len(table.names))
+        self.source = [0.0] * len(table.names)
+        self.arrival = [NEVER] * len(table.names)
+
+
 class ImageCodec:
     """Packs an image to bytes and back; offsets are compiled once from the table."""
 
@@ -96,19 +108,15 @@ class ImageCodec:
         self._struct = struct.Struct(f"<Qdd{formats}{count}s{2 * count}d")
         self.size = self._struct.size
 
-    def pack(self, tick: int, now: float, utc: float, readings: Sequence[Reading[Value]]) -> bytes:
+    def pack(self, tick: int, now: float, utc: float, columns: Columns) -> bytes:
         """An image's content as bytes; strings longer than 64 bytes are cut."""
-        values = [reading.value for reading in readings]
-        for place in self._strings:
-            values[place] = str(values[place]).encode()[:STRING_BYTES]  # type: ignore[call-overload]
+        values = columns.values
+        if self._strings:
+            values = list(values)
+            for place in self._strings:
+                values[place] = str(values[place]).encode()[:STRING_BYTES]  # type: ignore[call-overload]
         return self._struct.pack(
-            tick,
-            now,
-            utc,
-            *values,
-            bytes([reading.quality for reading in readings]),
-            *[reading.source_time for reading in readings],
-            *[reading.arrival for reading in readings],
+            tick, now, utc, *values, bytes(columns.quality), *columns.source, *columns.arrival
         )
 
     def unpack(self, frame: int, body: bytes) -> Image:

@@ -1,0 +1,96 @@
+"""From declared points and loops to a scan engine: the agent and the in-process simulator both use this."""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vigie_controllers.gate import OutputSpec
+from vigie_controllers.image import PointTable
+from vigie_controllers.loops import ControllerKind, LoopSpec
+from vigie_controllers.policy.document import Place
+from vigie_controllers.registry import KINDS, build_loop
+from vigie_controllers.scan import ScanEngine
+from vigie_protocols.points import ZERO, Value, ValueType
+
+
+class PointFacts(Protocol):
+    """What must be known of a declared point; a profile's declarations have it."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def type(self) -> ValueType: ...  # noqa: D102
+    @property
+    def low(self) -> float: ...  # noqa: D102
+    @property
+    def high(self) -> float: ...  # noqa: D102
+    @property
+    def writable(self) -> bool: ...  # noqa: D102
+    @property
+    def safe(self) -> Value | None: ...  # noqa: D102
+    @property
+    def read_back(self) -> str | None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The fixed shape of a gateway: which points stand where, which of them are written.
+
+    outputs: places in ``points`` of what may be written, in the order of output frames.
+    """
+
+    place: Place
+    points: tuple[PointFacts, ...]
+    specs: tuple[LoopSpec, ...]
+    scan_s: float
+    expiry_s: float
+    table: PointTable
+    outputs: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls,
+        place: Place,
+        points: Sequence[PointFacts],
+        specs: Sequence[LoopSpec],
+        scan_s: float,
+        expiry_s: float,
+        heartbeats: Collection[str] = (),
+    ) -> "Assembly":
+        """The shape of a gateway. heartbeats: watchdog points, which field beats unless a loop drives them.
+
+        Raises ParamError when a loop is wrong, ValueError when a point is declared twice.
+        """
+        driven = {name for spec in specs for name in build_loop(spec).domain.writes}
+        outputs = tuple(
+            index
+            for index, point in enumerate(points)
+            if point.writable and (point.name not in heartbeats or point.name in driven)
+        )
+        table = PointTable.of((point.name, point.type) for point in points)
+        return cls(place, tuple(points), tuple(specs), scan_s, expiry_s, table, outputs)
+
+    def engine(self, kinds: Mapping[str, ControllerKind] = KINDS) -> ScanEngine:
+        """A fresh engine; every one built from the same assembly decides the same."""
+        return ScanEngine(
+            self.place,
+            kinds,
+            self.table,
+            [build_loop(spec, kinds) for spec in self.specs],
+            [output_spec(self.points[index]) for index in self.outputs],
+            self.scan_s,
+            self.expiry_s,
+        )
+
+
+def output_spec(point: PointFacts) -> OutputSpec:
+    """What the write gate must know of a writable point."""
+    return OutputSpec(
+        name=point.name,
+        type=point.type,
+        low=None if math.isinf(point.low) else point.low,
+        high=None if math.isinf(point.high) else point.high,
+        safe=ZERO[point.type] if point.safe is None else point.safe,
+        readback=point.read_back,
+    )

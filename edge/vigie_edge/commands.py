@@ -1,0 +1,91 @@
+"""What control is asked by its mailbox, from the local socket or from the coordinator, and its answers.
+
+Handled at a scan boundary. Requests from the coordinator come here only after their signature, audience,
+expiry and nonce were checked; local ones come from whoever may open the socket.
+"""
+
+import json
+from typing import Any
+
+from vigie_controllers.leases import LeaseEvent, LeaseRefused
+from vigie_controllers.scan import ScanEngine
+from vigie_edge.policies import PolicyShelf
+from vigie_protocols.points import ClockTrust
+
+
+class CommandDesk:
+    """Answers requests; never raises for what a request says."""
+
+    def __init__(self, engine: ScanEngine, shelf: PolicyShelf) -> None:
+        self._engine = engine
+        self._shelf = shelf
+        self._writable = {spec.name for spec in engine.outputs}
+
+    def handle(self, payload: bytes, now: float, utc: float, trust: ClockTrust) -> bytes:
+        """The answer to one request, as JSON."""
+        try:
+            request = json.loads(payload)
+            nonce = str(request["nonce"])
+        except (ValueError, KeyError, TypeError):
+            return json.dumps({"nonce": "", "ok": False, "code": "bad-request", "reason": "not a request"}).encode()
+        try:
+            result = self._do(request, nonce, now)
+            answer = {"nonce": nonce, "ok": True, "result": result}
+        except LeaseRefused as refused:
+            answer = {"nonce": nonce, "ok": False, "code": refused.code, "reason": refused.reason}
+        except (ValueError, KeyError, TypeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            answer = {"nonce": nonce, "ok": False, "code": "bad-request", "reason": reason[:500]}
+        return json.dumps(answer).encode()
+
+    def _do(self, request: dict[str, Any], nonce: str, now: float) -> dict[str, Any]:
+        action = request.get("action")
+        args = dict(request.get("args") or {})
+        holder = str(request.get("holder", ""))
+        book = self._engine.leases
+        if action == "bundle":
+            self._shelf.look()
+            return {}
+        if action == "policy.confirm" and request.get("local"):
+            self._shelf.confirmed = True
+            self._shelf.look()
+            return {}
+        if action == "lease.take":
+            forces = dict(args["forces"])
+            unknown = sorted(set(forces) - self._writable)
+            if unknown:
+                raise LeaseRefused("bad-lease", f"{unknown[0]} is no writable point of this gateway")
+            origin = "local" if request.get("local") else "emergency"
+            event = book.grant(
+                now,
+                str(args.get("id", nonce)),
+                forces,
+                holder=holder,
+                reason=str(args["reason"]),
+                ttl_s=float(args["ttl_s"]),
+                origin=origin,  # type: ignore[arg-type]
+            )
+            return _lease(event, now)
+        if action == "lease.renew":
+            return _lease(book.renew(now, str(args["id"]), holder=holder, ttl_s=float(args["ttl_s"])), now)
+        if action == "lease.release":
+            return _lease(book.release(now, str(args["id"]), holder=holder), now)
+        if action == "lease.list":
+            return {"leases": [_lease(LeaseEvent("granted", one), now) for one in book.leases()]}
+        if action == "effective":
+            return {"effective": self._engine.effective()}
+        if action == "policy.show":
+            return self._engine.policies.reported()
+        raise ValueError(f"unknown action {action!r}")
+
+
+def _lease(event: LeaseEvent, now: float) -> dict[str, Any]:
+    lease = event.lease
+    return {
+        "id": lease.id,
+        "holder": lease.holder,
+        "reason": lease.reason,
+        "origin": lease.origin,
+        "forces": dict(lease.forces),
+        "remaining_s": round(lease.until - now, 1),
+    }

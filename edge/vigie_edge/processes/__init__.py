@@ -1,0 +1,1 @@
+"""The processes of an agent: supervisor, field, control, recorder, uplink."""

@@ -1,0 +1,272 @@
+"""The control process: one thread, no event loop, absolute deadlines.
+
+A scan freezes image and mailbox, steps the engine and publishes an output frame. It opens no socket and no
+file. What needs files (staging a policy bundle, the snapshot for a restart) is done in the slack after a
+scan, one bounded step at a time.
+"""
+
+import gc
+import math
+from dataclasses import replace
+
+import msgspec
+
+from vigie_controllers.contract import Decision
+from vigie_controllers.image import Image
+from vigie_edge import clock, realtime
+from vigie_edge.commands import CommandDesk
+from vigie_edge.memory.image import OutputFrame
+from vigie_edge.policies import PolicyShelf
+from vigie_edge.processes.field import RING_WAIT_S
+from vigie_edge.processes.stop import StopFlag
+from vigie_edge.records import Scan, Snapshot, encode
+from vigie_edge.wiring import Wiring
+from vigie_protocols.points import CLOCK_TRUST, NEVER, ClockTrust, Quality, Reading, Value
+
+SNAPSHOT_S = 1.0
+REPLAY_SNAPSHOT_S = 300.0
+STALE_IMAGE_S = 1.0
+MAILBOXES = ("supervisor", "uplink")
+
+
+class Control:
+    """The engine with its memory: everything but the waiting."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.wiring = wiring
+        self.plan = wiring.plan
+        self.engine = self.plan.engine()
+        self.inputs = wiring.inputs()
+        self.outputs = wiring.outputs()
+        self.ring = wiring.scans()
+        self.board = wiring.board()
+        self._slot = wiring.snapshot()
+        self._mail = [(name, wiring.mailbox(name), wiring.answers(name)) for name in MAILBOXES]
+        self.shelf = PolicyShelf(self.plan, self.engine)
+        self.desk = CommandDesk(self.engine, self.shelf)
+        self.image: Image = self.plan.table.empty()
+        self._recorded_frame = 0
+        self._values: tuple[Value, ...] | None = None
+        self._trust_place = self.plan.table.index[CLOCK_TRUST]
+        self._next_snapshot = -math.inf
+        self._next_replay_snapshot = -math.inf
+        self._scans = self.board.get("control.scans")
+        self.notes: list[Decision] = []
+
+    def resume(self, now: float) -> None:
+        """Take up where a killed predecessor stood: its last snapshot, policies and leases included."""
+        found = self._slot.read()
+        state = None
+        if found is not None:
+            state = msgspec.msgpack.decode(found[1])
+        else:
+            state = self.shelf.stored_snapshot()
+        if state is not None:
+            self.notes += self.engine.restore(state)
+
+    def freeze(self) -> Image:
+        """The newest whole image; the one before when there is none whole."""
+        found = self.inputs.read()
+        if found is None:
+            self.board.set("control.torn_frames", self.inputs.torn)
+        elif found[0] != self.image.frame:
+            self.image = self.wiring.image_codec.unpack(found[0], found[1])
+            self._body = found[1]
+        return self.image
+
+    _body: bytes = b""
+
+    def blind(self, image: Image) -> Image:
+        """The image when field has fallen silent: the same values, every one of them bad."""
+        readings = tuple(Reading(one.value, Quality.BAD, one.source_time, one.arrival) for one in image.readings)
+        return Image(-abs(image.frame) - 1, image.tick, image.now, image.utc, readings)
+
+    def trust(self, image: Image) -> ClockTrust:
+        """The clock's trust as field reads it."""
+        reading = image.readings[self._trust_place]
+        return ClockTrust(int(reading.value)) if reading.usable else ClockTrust.UNTRUSTED
+
+    def scan(self, now: float, utc: float, image: Image, trust: ClockTrust, overrun: bool) -> OutputFrame:
+        """One scan, recorded; the frame still has to be published."""
+        messages: list[bytes] = []
+        for _name, box, answers in self._mail:
+            for payload in box.drain(4):
+                messages.append(payload)
+                answers.push(self.desk.handle(payload, now, utc, trust))
+        outcome = self.engine.scan(now, utc, trust, image, overrun)
+        self._scans += 1
+        self.board.set("control.scans", self._scans)
+        if outcome.interventions:
+            self.board.add("control.interventions", len(outcome.interventions))
+        decisions = [*self.notes, *outcome.decisions]
+        self.notes.clear()
+        before = self._values
+        if before is None:
+            changed = list(enumerate(outcome.values))
+        else:
+            changed = [(place, value) for place, value in enumerate(outcome.values) if before[place] != value]
+        self._values = outcome.values
+        body = None
+        if image.frame != self._recorded_frame:
+            self._recorded_frame = image.frame
+            body = self._body
+        record = Scan(
+            self._scans,
+            image.tick,
+            now,
+            utc,
+            int(trust),
+            overrun,
+            body,
+            messages,
+            [(one.source, one.subject, one.what, one.reason) for one in decisions],
+            [(one.rule, one.subject, one.reason) for one in outcome.interventions],
+            changed,
+        )
+        self._record(encode(record))
+        if decisions or outcome.interventions or changed:
+            self.wiring.bells.recorder.ring()
+        return OutputFrame(
+            self._scans,
+            image.tick,
+            now,
+            now + self.plan.expiry_s,
+            self.board.get("control.missed"),
+            self.board.get("control.interventions"),
+            self.shelf.staged_generation,
+            self.shelf.applied_generation,
+            outcome.values,
+        )
+
+    def _record(self, payload: bytes) -> None:
+        pushed = self.ring.push_wait(payload, RING_WAIT_S) if self.wiring.paced else self.ring.push(payload)
+        if not pushed:
+            self.board.add("control.scans_lost")
+
+    def slack(self, now: float, utc: float, trust: ClockTrust) -> bool:
+        """At most one bounded step of what needs files; True when a bundle was staged, refused or changed."""
+        changed = self.shelf.step(now, utc, trust, self.notes)
+        if changed:
+            self.wiring.bells.uplink.ring()
+        if now >= self._next_snapshot:
+            self._next_snapshot = now + SNAPSHOT_S
+            state = self.engine.snapshot()
+            self._slot.write(msgspec.msgpack.encode(state))
+            if now >= self._next_replay_snapshot:
+                self._next_replay_snapshot = now + REPLAY_SNAPSHOT_S
+                self._record(encode(Snapshot(self._scans, now, utc, list(self._values or ()), state)))
+                self._recorded_frame = 0  # a replay segment begins here, so its first scan carries the image
+            gc.collect(0)
+        return changed
+
+
+class WallControl:
+    """Control in wall-clock time: a grid of absolute deadlines, woken early only by urgent points."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.control = Control(wiring)
+        self.wiring = wiring
+        self.base_s = wiring.plan.gateway.scan_s
+
+    def run(self) -> None:
+        """Scan until the supervisor is told to stop. Goes on when the supervisor dies."""
+        control, board = self.control, self.control.board
+        granted = realtime.ask()
+        board.set("control.fifo", int(granted.fifo))
+        realtime.quiet_collector()
+        control.resume(clock.monotonic())
+        stopped = StopFlag()
+        number = math.floor(clock.monotonic() / self.base_s) + 1
+        overrun = False
+        while not stopped.asked:
+            deadline = number * self.base_s
+            urgent = self.wiring.bells.control.wait(deadline - clock.monotonic())
+            now = clock.monotonic()
+            if now < deadline and not urgent:
+                continue
+            if now >= deadline:
+                late = round((now - deadline) * 1e6)
+                board.add("control.late_us_sum", late)
+                if late > board.get("control.late_us_max"):
+                    board.set("control.late_us_max", late)
+            self._one(now, overrun)
+            if now >= deadline:
+                number += 1
+            behind = math.floor(clock.monotonic() / self.base_s) + 1 - number
+            overrun = behind > 0
+            if overrun:
+                board.add("control.overruns")
+                board.add("control.missed", behind)
+                number += behind
+
+    def _one(self, now: float, overrun: bool) -> None:
+        control = self.control
+        image = control.freeze()
+        trust = control.trust(image)
+        if now - image.now > max(STALE_IMAGE_S, 3 * self.base_s):
+            image = control.blind(image)
+        utc = clock.utc_now()
+        frame = control.scan(now, utc, image, trust, overrun)
+        control.outputs.write(self.wiring.output_codec.pack(frame))
+        self.wiring.bells.field.ring()
+        control.slack(now, utc, trust)
+
+
+class PacedControl:
+    """Control in lock-step: all scans of a tick on the image of that tick."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.control = Control(wiring)
+        self.wiring = wiring
+        self.base_s = wiring.plan.gateway.scan_s
+        self.sequence = wiring.output_sequence()
+
+    def run(self) -> None:
+        """Scan tick by tick until told to stop."""
+        control = self.control
+        realtime.quiet_collector()
+        stopped = StopFlag()
+        found = control.outputs.read()
+        last = self.wiring.output_codec.unpack(found[1]).tick if found is not None else 0
+        control.resume(NEVER if found is None else self.wiring.output_codec.unpack(found[1]).now)
+        frame: OutputFrame | None = None
+        while not stopped.asked:
+            self.wiring.bells.control.wait(0.5 if frame is None else 0.05)
+            image = control.freeze()
+            if image.tick > last:
+                if last and image.tick > last + 1:
+                    control.board.add("control.missed", (image.tick - last - 1) * self._per_tick())
+                last = image.tick
+                frame = self._tick(image)
+            elif frame is not None and control.slack(image.now, image.utc, ClockTrust.SYNCED):
+                self._publish_staged(frame)
+
+    def _per_tick(self) -> int:
+        return max(1, round(self.control.board.get("field.step_us") / 1e6 / self.base_s))
+
+    def _tick(self, image: Image) -> OutputFrame:
+        control = self.control
+        trust = control.trust(image)
+        frame: OutputFrame | None = None
+        packed = b""
+        for turn in range(self._per_tick()):
+            shift = turn * self.base_s
+            frame = control.scan(image.now + shift, image.utc + shift, image, trust, False)
+            packed = self.wiring.output_codec.pack(frame)
+            self.sequence.push_wait(packed, RING_WAIT_S)
+        assert frame is not None
+        control.outputs.write(packed)
+        self.wiring.bells.field.ring()
+        control.slack(image.now, image.utc, trust)
+        return frame
+
+    def _publish_staged(self, frame: OutputFrame) -> None:
+        shelf = self.control.shelf
+        newer = replace(frame, staged=shelf.staged_generation, applied=shelf.applied_generation)
+        self.control.outputs.write(self.wiring.output_codec.pack(newer))
+        self.wiring.bells.field.ring()
+
+
+def run_control(wiring: Wiring) -> None:
+    """The control process's whole life."""
+    (PacedControl if wiring.paced else WallControl)(wiring).run()

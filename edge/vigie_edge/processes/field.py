@@ -1,0 +1,323 @@
+"""The field process: drivers, the image for control, the outputs of control, and what happens without it.
+
+Readings go into columns; whenever some came, the columns are packed into the image for control and the
+changes into the ring for the recorder. Output frames of control carry an expiry: when it passes without a
+newer frame, this process writes each output's declared safe value from a table compiled at start.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from vigie_edge import clock
+from vigie_edge.config import FIRST_DEVICE_POINT
+from vigie_edge.memory.image import Columns, OutputFrame
+from vigie_edge.records import Change as Reported
+from vigie_edge.records import Note, Readings, encode
+from vigie_edge.wiring import Wiring
+from vigie_protocols.driver import Answer, Change, Driver, WriteReport, devices_of, make_driver
+from vigie_protocols.points import CLOCK_TRUST, CLOCK_UTC, NEVER, ClockTrust, Quality, Value, ValueType
+
+RING_WAIT_S = 30.0
+"""Wall seconds a full ring may hold lock-step up; outside lock-step nobody waits."""
+
+
+@dataclass
+class Heartbeat:
+    """A device's watchdog point that no loop drives. toggles: a boolean; otherwise a counter to 65535."""
+
+    every_s: float
+    toggles: bool
+    next_at: float = NEVER
+    count: int = 0
+
+
+class FieldState:
+    """What wall-clock and lock-step field share: columns, rings, writing."""
+
+    def __init__(self, wiring: Wiring, monotonic: Callable[[], float]) -> None:
+        self.wiring = wiring
+        self.plan = wiring.plan
+        self.columns = Columns(self.plan.table)
+        self.image = wiring.inputs()
+        self.outputs = wiring.outputs()
+        self.ring = wiring.readings()
+        self.board = wiring.board()
+        self.trust = ClockTrust.UNTRUSTED
+        self._changes: list[Reported] = []
+        self._utc_place = self.plan.table.index[CLOCK_UTC]
+        self._trust_place = self.plan.table.index[CLOCK_TRUST]
+        self._urgent = {
+            FIRST_DEVICE_POINT + place for place, decl in enumerate(self.plan.points) if decl.urgent
+        }
+        self.urgent_change = False
+        self.arrived: Callable[[], None] = lambda: None
+        """Called after each answer of a device."""
+        self.drivers: dict[str, Driver] = {}
+        gateway = self.plan.gateway
+        for name, link in gateway.links.items():
+            devices = devices_of(self.plan.configuration, name)
+            if devices:
+                self.drivers[name] = make_driver(name, link, devices, self.take, monotonic, random.random)
+        links = {device.name: device.link for device in gateway.devices}
+        self._links = [links[decl.device] for decl in self.plan.points]
+        self._written: list[Value | None] = [None] * len(self.plan.outputs)
+        self._points_of = self.plan.output_points
+        self._output_at = {point: place for place, point in enumerate(self._points_of)}
+        self._up: dict[str, bool] = {}
+        self._beats = self._find_beats()
+
+    def _find_beats(self) -> dict[int, "Heartbeat"]:
+        places = {decl.name: index for index, decl in enumerate(self.plan.points)}
+        driven = {decl.name for decl in self.plan.outputs}
+        found = {}
+        for device in self.plan.gateway.devices:
+            watchdog = self.plan.configuration.profiles[device.profile].watchdog
+            name = f"{device.name}/{watchdog.point}" if watchdog and watchdog.point else ""
+            if watchdog is not None and name and name not in driven:
+                index = places[name]
+                found[index] = Heartbeat(watchdog.every_s, self.plan.points[index].type is ValueType.BOOL)
+        return found
+
+    def take(self, answer: Answer) -> None:
+        """Readings of a driver into the columns; what changed in value or quality also for the ring."""
+        columns = self.columns
+        values, qualities, sources, arrivals = columns.values, columns.quality, columns.source, columns.arrival
+        quality, source, arrival = int(answer.quality), answer.source_time, answer.arrival
+        for index, value in zip(answer.indices, answer.values, strict=True):
+            place = index + FIRST_DEVICE_POINT
+            if quality == 0:
+                if qualities[place] == 0:
+                    continue
+                value = values[place]
+            elif values[place] == value and qualities[place] == quality:
+                sources[place] = source
+                arrivals[place] = arrival
+                continue
+            values[place] = value
+            qualities[place] = quality
+            sources[place] = source
+            arrivals[place] = arrival
+            self._changes.append((place, value, quality, source, arrival))
+            if place in self._urgent:
+                self.urgent_change = True
+        self.arrived()
+
+    def age(self, now: float) -> None:
+        """Readings older than their point's limit become bad: a link that says nothing is no link."""
+        columns = self.columns
+        for index, decl in enumerate(self.plan.points):
+            place = index + FIRST_DEVICE_POINT
+            if columns.quality[place] and now - columns.arrival[place] > decl.stale_s:
+                columns.quality[place] = 0
+                self._changes.append(
+                    (place, columns.values[place], 0, columns.source[place], columns.arrival[place])
+                )
+
+    def publish(self, tick: int, now: float, utc: float) -> None:
+        """Close an image for control and tell the recorder what changed."""
+        columns = self.columns
+        place = self._utc_place
+        columns.values[place] = utc
+        columns.quality[place] = int(Quality.GOOD if self.trust is ClockTrust.SYNCED else self.trust)
+        columns.arrival[place] = now
+        place = self._trust_place
+        if columns.values[place] != int(self.trust) or not columns.quality[place]:
+            columns.values[place] = int(self.trust)
+            columns.quality[place] = int(Quality.GOOD)
+            self._changes.append((place, int(self.trust), int(Quality.GOOD), utc, now))
+        columns.arrival[place] = now
+        self.image.write(self.wiring.image_codec.pack(tick, now, utc, columns))
+        self.board.add("field.frames")
+        if self._changes:
+            self.board.add("field.readings", len(self._changes))
+            self.record(Readings(now, utc, int(self.trust), self._changes))
+            self._changes = []
+            self.wiring.bells.recorder.ring()
+
+    def record(self, record: Readings | Note) -> None:
+        """One record for the recorder; in lock-step this may wait for room, elsewhere it is counted as lost."""
+        payload = encode(record)
+        pushed = self.ring.push_wait(payload, RING_WAIT_S) if self.wiring.paced else self.ring.push(payload)
+        if not pushed:
+            self.board.add("field.readings_lost")
+
+    def note(self, now: float, utc: float, what: str, subject: str, reason: str) -> None:
+        """Tell people something."""
+        self.record(Note(now, utc, int(self.trust), what, subject, reason))
+        self.wiring.bells.recorder.ring()
+
+    def changes(self, values: Sequence[Value], instant: float) -> list[Change]:
+        """What of ``values`` is not what the devices were last told, as changes decided at UTC ``instant``."""
+        found = []
+        for place, value in enumerate(values):
+            if self._written[place] != value:
+                self._written[place] = value
+                found.append(Change(self._points_of[place], value, instant))
+        return found
+
+    async def write(self, changes: Sequence[Change]) -> dict[str, int]:
+        """Write changes, all links at once, each link in order; returns messages sent per device."""
+        by_link: dict[str, list[Change]] = {}
+        for change in changes:
+            by_link.setdefault(self._links[change.index], []).append(change)
+        reports = await asyncio.gather(*(self.drivers[link].write(mine) for link, mine in by_link.items()))
+        messages: dict[str, int] = {}
+        for report in reports:
+            self._settle(report)
+            for device, count in report.messages.items():
+                messages[device] = messages.get(device, 0) + count
+        return messages
+
+    def _settle(self, report: WriteReport) -> None:
+        for result in report.results:
+            self.board.add("field.writes")
+            if not result.ok:
+                self.board.add("field.write_failures")
+                place = self._output_at.get(result.index)
+                if place is not None:
+                    self._written[place] = None  # unknown now: write it again
+
+    def watch_links(self, now: float, utc: float) -> None:
+        """Note devices that came and went; a device that came back is told everything again."""
+        down = 0
+        for driver in self.drivers.values():
+            down += not driver.state.up
+            for name, device in driver.state.devices.items():
+                known = self._up.get(name)
+                if known == device.up:
+                    continue
+                self._up[name] = device.up
+                if device.up:
+                    for place, decl in enumerate(self.plan.outputs):
+                        if decl.device == name:
+                            self._written[place] = None
+                if known is not None or not device.up:
+                    what = "device-up" if device.up else "device-down"
+                    self.note(now, utc, what, name, "answers again" if device.up else device.error)
+        self.board.set("field.links_down", down)
+
+
+    def heartbeats(self, now: float, instant: float) -> list[Change]:
+        """The heartbeats that are due and that no loop drives; call only while control's frames come."""
+        due = []
+        for index, beat in self._beats.items():
+            if now >= beat.next_at:
+                beat.next_at = now + beat.every_s
+                beat.count = (beat.count + 1) & 0xFFFF
+                due.append(Change(index, bool(beat.count & 1) if beat.toggles else beat.count, instant))
+        return due
+
+
+class WallField:
+    """Field in wall-clock time."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.state = FieldState(wiring, clock.monotonic)
+        self.wiring = wiring
+        self._meter = clock.TrustMeter(wiring.vouched)
+        self._dirty = asyncio.Event()
+        self._bell = asyncio.Event()
+        self._safe_since: float | None = None
+        self._frame_number = 0
+        self._frame: OutputFrame | None = None
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self.wiring.bells.field.fd, self._answer_bell)
+        self.state.arrived = self._dirty.set
+        for driver in self.state.drivers.values():
+            await driver.open()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for driver in self.state.drivers.values():
+                    group.create_task(self._poll(driver))
+                group.create_task(self._publish())
+                group.create_task(self._write())
+                group.create_task(self._housekeeping())
+        finally:
+            for driver in self.state.drivers.values():
+                await driver.close()
+
+    def _answer_bell(self) -> None:
+        self.wiring.bells.field.answer()
+        self._bell.set()
+
+    async def _poll(self, driver: Driver) -> None:
+        while True:
+            due = await driver.poll(clock.monotonic())
+            await asyncio.sleep(max(0.0, due - clock.monotonic()))
+
+    async def _publish(self) -> None:
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            self.state.publish(0, clock.monotonic(), clock.utc_now())
+            if self.state.urgent_change:
+                self.state.urgent_change = False
+                self.wiring.bells.control.ring()
+            await asyncio.sleep(0.002)  # what comes within two milliseconds shares a frame
+
+    async def _write(self) -> None:
+        while True:
+            limit = self.wiring.plan.expiry_s if self._frame is None else self._frame.expiry - clock.monotonic()
+            try:
+                await asyncio.wait_for(self._bell.wait(), max(0.01, limit) if self._safe_since is None else 1.0)
+            except TimeoutError:
+                await self._write_safe()
+                continue
+            self._bell.clear()
+            found = self.state.outputs.read()
+            if found is None or found[0] == self._frame_number:
+                continue
+            self._frame_number = found[0]
+            self._frame = frame = self.wiring.output_codec.unpack(found[1])
+            if frame.expiry < clock.monotonic():
+                continue
+            if self._safe_since is not None:
+                self._safe_since = None
+                self.state.note(clock.monotonic(), clock.utc_now(), "control-back", "control", "outputs come again")
+            changes = self.state.changes(frame.values, clock.utc_now())
+            if changes:
+                await self.state.write(changes)
+
+    async def _write_safe(self) -> None:
+        """Control is silent: write every safe value ourselves, and again each second until it speaks."""
+        now = clock.monotonic()
+        if self._frame is not None and self._frame.expiry > now and self._safe_since is None:
+            return
+        first = self._safe_since is None
+        if first:
+            self._safe_since = now
+            self.state.note(now, clock.utc_now(), "control-silent", "control", "safe values written")
+        changes = self.state.changes(self.wiring.plan.safe, clock.utc_now())
+        if changes:
+            self.state.board.add("field.safe_writes", len(changes))
+            await self.state.write(changes)
+
+    async def _housekeeping(self) -> None:
+        judged = 0.0
+        while True:
+            now, utc = clock.monotonic(), clock.utc_now()
+            if now - judged >= 1.0:
+                judged = now
+                self.state.trust = self._meter.judge(now, utc, clock.kernel_synchronised())
+                self.state.age(now)
+                self.state.watch_links(now, utc)
+                self._dirty.set()
+            self.state.board.add("field.beat")
+            if self._safe_since is None and self._frame is not None:
+                await self.state.write(self.state.heartbeats(now, utc))
+            await asyncio.sleep(0.1)
+
+
+async def run_field(wiring: Wiring) -> None:
+    """The field process's whole life, in wall-clock time or paced by a simulator."""
+    if wiring.paced:
+        from vigie_edge.processes.field_paced import PacedField
+
+        await PacedField(wiring).run()
+    else:
+        await WallField(wiring).run()

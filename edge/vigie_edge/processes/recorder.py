@@ -1,0 +1,261 @@
+"""The recorder: rings in, journal out. The only process that waits for the disk.
+
+Two journals: ``telemetry`` holds what the coordinator should get (samples by device, events), ``replay``
+what it takes to run every scan again. A ring's room is given back only after the group commit, and every
+record carries the ring position it came from, so a recorder that is killed stores nothing twice.
+"""
+
+import select
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from vigie_edge import clock, records
+from vigie_edge.config import FIRST_DEVICE_POINT
+from vigie_edge.journal.journal import Journal
+from vigie_edge.journal.segment import Kind
+from vigie_edge.processes.stop import StopFlag
+from vigie_edge.statefiles import AcknowledgedFile, StateFile
+from vigie_edge.telemetry import Publisher, Sample
+from vigie_edge.telemetry_records import Event, Samples
+from vigie_edge.wiring import RING_BYTES, Wiring
+
+PENDING_LIMIT = 16 << 20
+"""Bytes kept in memory while the disk refuses; beyond it the rings fill, and then count what they lose."""
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot: monotonic times compare only within one."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+class Mark(msgspec.Struct, array_like=True, frozen=True):
+    """How far a journal has consumed the rings: birth and position of each."""
+
+    readings_birth: int = 0
+    readings: int = 0
+    scans_birth: int = 0
+    scans: int = 0
+
+
+class Recorder:
+    """Follows both rings into both journals."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.wiring = wiring
+        self.plan = plan = wiring.plan
+        spec = plan.gateway.journal
+        self.readings, self.scans = wiring.readings(), wiring.scans()
+        self.board = wiring.board()
+        self.boot = boot_id()
+        preamble = msgspec.json.encode(
+            {
+                "gateway": plan.gateway.gateway,
+                "configuration": plan.configuration_hash,
+                "boot": self.boot,
+                "points": plan.table.names,
+            }
+        )
+        born = int(clock.utc_now())
+        self.telemetry = Journal(
+            spec.directory / "telemetry",
+            spec.telemetry_quota_mb << 20,
+            preamble,
+            born,
+            min(spec.segment_mb << 20, spec.telemetry_quota_mb << 17),
+        )
+        self.replay = Journal(
+            spec.directory / "replay",
+            spec.replay_quota_mb << 20,
+            preamble,
+            born,
+            min(spec.segment_mb << 20, spec.replay_quota_mb << 17),
+            expendable=True,
+        )
+        self.commit_s = spec.commit_ms / 1000
+        self._publisher = Publisher(plan)
+        self._acked = AcknowledgedFile(spec.directory)
+        self._state = StateFile(plan.gateway.state_dir)
+        self._snapshot = wiring.snapshot()
+        self._names = [name.partition("/")[2] for name in plan.table.names]
+        self._done = [self._consumed(self.telemetry), self._consumed(self.replay)]
+        self._read = Mark(
+            self.readings.birth,
+            min(mark.readings for mark in self._done),
+            self.scans.birth,
+            min(mark.scans for mark in self._done),
+        )
+        self._body = b""
+        self._rotate = False
+        self._lost = 0
+        self._declare_damage()
+
+    def _consumed(self, journal: Journal) -> Mark:
+        """How far this journal holds what the rings of this runtime brought."""
+        mark = msgspec.msgpack.decode(journal.mark, type=Mark) if journal.mark else Mark()
+        return Mark(
+            self.readings.birth,
+            mark.readings if mark.readings_birth == self.readings.birth else 0,
+            self.scans.birth,
+            mark.scans if mark.scans_birth == self.scans.birth else 0,
+        )
+
+    def _declare_damage(self) -> None:
+        for journal, name in ((self.telemetry, "telemetry"), (self.replay, "replay")):
+            if journal.counters.quarantined or journal.counters.tails_cut:
+                damaged, cut = journal.counters.quarantined, journal.counters.tails_cut
+                reason = f"{damaged} damaged segments set aside, {cut} unfinished groups cut"
+                self._event("journal", name, "repaired", reason, clock.monotonic(), clock.utc_now(), 0)
+        self.replay.gaps.clear()
+
+    # -- turning -------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Follow the rings until told to stop, then commit what is left."""
+        stop = StopFlag()
+        bell = self.wiring.bells.recorder
+        next_commit = clock.monotonic() + self.commit_s
+        while not stop.asked:
+            select.select([bell.fd], [], [], max(0.0, next_commit - clock.monotonic()))
+            bell.answer()
+            rest = next_commit - clock.monotonic()
+            if rest > 0 and max(self.readings.backlog, self.scans.backlog) < RING_BYTES // 4:
+                select.select([], [], [], rest)  # let a group gather: the ring keeps it meanwhile
+            self.turn()
+            next_commit = clock.monotonic() + self.commit_s
+        self.turn()
+        self.telemetry.close()
+        self.replay.close()
+
+    def turn(self) -> None:
+        """Read both rings, commit both journals, give the rings' room back."""
+        if max(self.telemetry.pending, self.replay.pending) < PENDING_LIMIT:
+            position = self._read.readings
+            for position, payload in self.readings.peek(after=position):
+                self._from_field(position, payload)
+            scans = self._read.scans
+            for scans, payload in self.scans.peek(after=scans):
+                self._from_control(scans, payload)
+            self._read = Mark(self.readings.birth, position, self.scans.birth, scans)
+            self._watch_losses()
+        mark = msgspec.msgpack.encode(self._read)
+        for place, journal in enumerate((self.telemetry, self.replay)):
+            if journal.commit(mark, rotate=self._rotate and journal is self.replay):
+                self._done[place] = self._read
+        self._rotate = False
+        self.readings.free(min(one.readings for one in self._done))
+        self.scans.free(min(one.scans for one in self._done))
+        for epoch, ranges in self._acked.changes():
+            self.telemetry.acknowledge(epoch, ranges)
+        if self._state.due() and (found := self._snapshot.read()) is not None:
+            self._state.keep(found[1])
+        self._show()
+        self.wiring.bells.uplink.ring()
+
+    def _from_field(self, position: int, payload: bytes) -> None:
+        if position > self._done[1].readings:
+            self.replay.append(Kind.READINGS, payload)
+        if position <= self._done[0].readings:
+            return
+        record = records.decode_field(payload)
+        if isinstance(record, records.Note):
+            self._event(
+                "field", record.subject, record.what, record.reason, record.now, record.utc, record.trust
+            )
+            return
+        changes = [(place, value, quality) for place, value, quality, _, _ in record.changes]
+        self._samples(self._publisher.readings(record.now, changes), record.now, record.utc, record.trust)
+
+    def _from_control(self, position: int, payload: bytes) -> None:
+        record = records.decode_control(payload)
+        if isinstance(record, records.Snapshot):
+            if position > self._done[1].scans:
+                self._rotate_at(payload)
+            return
+        if position > self._done[1].scans:
+            self.replay.append(Kind.SCAN, self._thin(record, payload))
+        if position <= self._done[0].scans:
+            return
+        when = (record.now, record.utc, record.trust)
+        points = self.plan.output_points
+        outputs = [(points[place] + FIRST_DEVICE_POINT, value) for place, value in record.outputs]
+        self._samples(self._publisher.outputs(record.now, outputs), *when)
+        for source, subject, what, reason in record.decisions:
+            self._event(source, subject, what, reason, *when)
+        for rule, subject, reason in record.interventions:
+            self._event("guard", subject, rule, reason, *when, kind="intervention")
+
+    def _rotate_at(self, payload: bytes) -> None:
+        """A snapshot begins a replay segment, so that each segment can be run again alone."""
+        if self.replay.pending:
+            self.replay.commit(msgspec.msgpack.encode(self._done[1]), rotate=True)
+        self._rotate = False
+        self.replay.begin()
+        self._body = b""
+        self.replay.append(Kind.SNAPSHOT, payload)
+
+    def _thin(self, record: records.Scan, payload: bytes) -> bytes:
+        """A scan's image as what differs from the image before it, compressed; the rest as it came."""
+        if record.body is None:
+            return payload
+        before, self._body = self._body, record.body
+        if len(before) == len(record.body):
+            mixed = int.from_bytes(before, "little") ^ int.from_bytes(record.body, "little")
+            delta = b"d" + zlib.compress(mixed.to_bytes(len(before), "little"), 1)
+        else:
+            delta = b"w" + zlib.compress(record.body, 1)
+        return records.encode(msgspec.structs.replace(record, body=delta))
+
+    def _samples(
+        self, chosen: Mapping[str, list[Sample]], now: float, utc: float, trust: int
+    ) -> None:
+        for device, samples in chosen.items():
+            rows = [(self._names[place], value, quality) for place, value, quality in samples]
+            record = Samples(device, utc, now, self.boot, trust, rows)
+            self.telemetry.append(Kind.SAMPLES, msgspec.msgpack.encode(record))
+            self.board.add("recorder.samples", len(rows))
+
+    def _event(
+        self,
+        source: str,
+        subject: str,
+        what: str,
+        reason: str,
+        now: float,
+        utc: float,
+        trust: int,
+        kind: str = "decision",
+    ) -> None:
+        event = Event(kind, source, subject, what, reason, utc, now, self.boot, trust)
+        self.telemetry.append(Kind.EVENT, msgspec.json.encode(event))
+        self.board.add("recorder.events")
+
+    def _watch_losses(self) -> None:
+        lost = self.readings.lost + self.scans.lost
+        if lost > self._lost:
+            reason = f"{lost - self._lost} ring records had no room: the disk was too slow or full"
+            self._lost = lost
+            self._event("recorder", "rings", "lost", reason, clock.monotonic(), clock.utc_now(), 0, "gap")
+
+    def _show(self) -> None:
+        board, telemetry, replay = self.board, self.telemetry, self.replay
+        board.set("recorder.records", telemetry.counters.records)
+        board.set("recorder.commits", telemetry.counters.commits)
+        board.set("recorder.epoch", telemetry.epoch)
+        board.set("recorder.last_index", telemetry.next_index - 1)
+        board.set("recorder.dropped", telemetry.counters.dropped_unacknowledged)
+        board.set("recorder.quarantined", telemetry.counters.quarantined + replay.counters.quarantined)
+        board.set("recorder.write_failures", telemetry.counters.write_failures + replay.counters.write_failures)
+        board.set("recorder.backlog", self.readings.backlog + self.scans.backlog)
+        board.set("recorder.telemetry_bytes", telemetry.size)
+        board.set("recorder.replay_bytes", replay.size)
+
+
+def run_recorder(wiring: Wiring) -> None:
+    """The recorder process's whole life."""
+    Recorder(wiring).run()

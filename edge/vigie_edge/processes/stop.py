@@ -1,0 +1,15 @@
+"""How a child is told to stop."""
+
+import signal
+
+
+class StopFlag:
+    """Set by SIGTERM. SIGINT is the supervisor's: it tells its children itself."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        signal.signal(signal.SIGTERM, self._set)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def _set(self, _signal: int, _frame: object) -> None:
+        self.asked = True

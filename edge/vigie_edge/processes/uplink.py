@@ -1,0 +1,417 @@
+"""The uplink: follows the telemetry journal, speaks Sparkplug and Vigie's own channel to the coordinator.
+
+One thread, one select loop. Killing it disturbs no scan; starting it again loses nothing, since all it
+knows is in the journal, in what was acknowledged, and in the files control writes.
+"""
+
+import hashlib
+import json
+import random
+import select
+import sys
+from collections import OrderedDict
+from typing import Any
+
+import msgspec
+
+from vigie_edge import clock
+from vigie_edge.config import FIRST_DEVICE_POINT
+from vigie_edge.journal.segment import Kind, Record
+from vigie_edge.processes.recorder import boot_id
+from vigie_edge.processes.stop import StopFlag
+from vigie_edge.sending import Sender
+from vigie_edge.statefiles import AcknowledgedFile, write_atomic
+from vigie_edge.telemetry_records import Samples, event_decoder, samples_decoder
+from vigie_edge.wiring import Wiring
+from vigie_protocols import channel
+from vigie_protocols.envelope import verify
+from vigie_protocols.errors import FrameError, LinkDown, Refused, SignatureError, TransientError
+from vigie_protocols.keys import KeyRing, load_key_ring
+from vigie_protocols.mqttlink import (
+    Connected,
+    Denied,
+    Disconnected,
+    LinkConfig,
+    LinkEvent,
+    MqttLink,
+    Received,
+    Will,
+)
+from vigie_protocols.points import CLOCK_TRUST, ClockTrust, Value, ValueType
+from vigie_protocols.sparkplug.actions import (
+    CommandReceived,
+    Disconnect,
+    EdgeAction,
+    Problem,
+    Publish,
+    Subscribe,
+)
+from vigie_protocols.sparkplug.edge import EdgeConfig, EdgeNode
+from vigie_protocols.sparkplug.model import DataType, Metric
+
+BATCH = 200
+QUEUED_LIMIT = 1 << 20
+_TYPES = {
+    ValueType.BOOL: DataType.BOOLEAN,
+    ValueType.INT: DataType.INT64,
+    ValueType.UINT: DataType.UINT64,
+    ValueType.FLOAT: DataType.DOUBLE,
+    ValueType.ENUM: DataType.INT32,
+    ValueType.STRING: DataType.STRING,
+}
+_QUALITY = (0, 500, 192)
+_SAVE_S = 0.5
+_NONCES = 1024
+
+
+class Uplink:
+    """Everything between the journal and the broker."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.wiring = wiring
+        self.plan = plan = wiring.plan
+        spec = plan.gateway.uplink
+        assert spec is not None
+        self.gateway = plan.gateway.gateway
+        self.board = wiring.board()
+        self.boot = boot_id()
+        self._inputs = wiring.inputs()
+        self._acked_file = AcknowledgedFile(plan.gateway.journal.directory)
+        directory = plan.gateway.journal.directory / "telemetry"
+        self.sender = Sender(directory, spec.live_share, self._acked_file.load())
+        self._mailbox = wiring.mailbox("uplink")
+        self._answers = wiring.answers("uplink")
+        self._policies = plan.gateway.state_dir / "policies"
+        self._keyring: KeyRing | None = None
+        if spec.keyring is not None:
+            self._keyring = load_key_ring(spec.keyring, self.gateway)
+        self._nonces: OrderedDict[str, float] = OrderedDict()
+        self._reported = b""
+        self._dirty_acks = False
+        self._save_at = 0.0
+        types = dict(zip(plan.table.names, plan.table.types, strict=True))
+        self._types = {name: int(_TYPES[kind]) for name, kind in types.items()}
+        self._trust_place = plan.table.index[CLOCK_TRUST]
+        self._devices = {device.name for device in plan.gateway.devices}
+        self._config = EdgeConfig(
+            plan.gateway.group, self.gateway, extra_subscriptions=self._subscriptions()
+        )
+        self.node = EdgeNode(self._config, [], {})
+        password = spec.password_file.read_text().strip() if spec.password_file else None
+        link = LinkConfig(
+            spec.host,
+            spec.port,
+            client_id=self.gateway,
+            username=spec.username,
+            password=password,
+            keepalive=spec.keepalive_s,
+        )
+        self.link = MqttLink(link, clock.monotonic, random.random, self._will)
+
+    def _subscriptions(self) -> tuple[tuple[str, int], ...]:
+        return tuple((channel.topic(self.gateway, what), 1) for what in (channel.DESIRED, channel.CMD, channel.ACK))
+
+    def _will(self) -> Will | None:
+        """Asked before each CONNECT: a new session, whose births show what field reads now."""
+        self.node = EdgeNode(
+            self._config, self._node_metrics(), self._device_metrics(), first_bdseq=self.node.next_bdseq
+        )
+        death = self.node.will(self._utc_ms())
+        return Will(death.topic, death.payload, death.qos, death.retain)
+
+    # -- births --------------------------------------------------------------------------------------
+
+    def _carriers(self, node: bool) -> list[Metric]:
+        names = [channel.EPOCH_METRIC, channel.INDEX_METRIC, *([channel.EVENT_METRIC] if node else [])]
+        return [Metric(name, None, int(channel.CARRIER_METRICS[name])) for name in names]
+
+    def _node_metrics(self) -> list[Metric]:
+        text = int(DataType.STRING)
+        return [
+            *self._carriers(node=True),
+            Metric("Agent/Configuration", self.plan.configuration_hash, text),
+            Metric("Agent/Version", self._version(), text),
+            Metric("Agent/District", self.plan.gateway.site.district, text),
+        ]
+
+    @staticmethod
+    def _version() -> str:
+        from importlib.metadata import version
+
+        return version("vigie")
+
+    def _device_metrics(self) -> dict[str, list[Metric]]:
+        """Every device's points with their values as field last read them."""
+        image = self._inputs.read()
+        readings = None if image is None else self.wiring.image_codec.unpack(*image).readings
+        devices: dict[str, list[Metric]] = {device.name: [] for device in self.plan.gateway.devices}
+        for index, decl in enumerate(self.plan.points):
+            reading = None if readings is None else readings[index + FIRST_DEVICE_POINT]
+            known = reading is not None and reading.usable
+            value = reading.value if reading is not None and known else None
+            quality = _QUALITY[reading.quality] if reading is not None else 0
+            devices[decl.device].append(Metric(decl.point, value, self._types[decl.name], quality=quality))
+        return {name: [*self._carriers(node=False), *metrics] for name, metrics in devices.items()}
+
+    # -- time ----------------------------------------------------------------------------------------
+
+    def _image_utc(self) -> float | None:
+        image = self._inputs.read()
+        return None if image is None else self.wiring.image_codec.unpack(*image).utc
+
+    def _utc_ms(self) -> int:
+        """UTC milliseconds: simulated in lock-step, as every stamp there."""
+        utc = self._image_utc() if self.wiring.paced else None
+        return round((clock.utc_now() if utc is None else utc) * 1000)
+
+    def _stamp(self, record: Samples) -> int:
+        """A record's UTC milliseconds; one from before the clock was trusted is stamped anew by its monotonic time."""
+        if record.trust == ClockTrust.UNTRUSTED and record.boot == self.boot and not self.wiring.paced:
+            return round((clock.utc_now() - (clock.monotonic() - record.monotonic)) * 1000)
+        return round(record.utc * 1000)
+
+    # -- loop ----------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        stop = StopFlag()
+        self.link.start()
+        bell = self.wiring.bells.uplink
+        while not stop.asked:
+            self._turn(bell.fd)
+            bell.answer()
+        self._last_words()
+
+    def _turn(self, bell: int) -> None:
+        link = self.link
+        socket = link.fileno()
+        readers = [bell] if socket is None else [bell, socket]
+        writers = [socket] if socket is not None and link.want_write() else []
+        rest = 0.25
+        deadline = link.deadline()
+        if deadline is not None:
+            rest = min(rest, max(0.0, deadline - clock.monotonic()))
+        readable, writable, _ = select.select(readers, writers, [], rest)
+        events: list[LinkEvent] = []
+        if socket is not None and socket in readable:
+            events += link.on_readable()
+        if socket is not None and socket in writable and link.fileno() == socket:
+            events += link.on_writable()
+        events += link.housekeeping()
+        for event in events:
+            self._on_event(event)
+        if link.connected and self.node.born:
+            self._send_some()
+            self._report()
+        self._send_answers()
+        self._save_acks()
+        self.board.add("uplink.beat")
+        self.board.set("uplink.unacked", self.sender.waiting)
+
+    def _on_event(self, event: LinkEvent) -> None:
+        match event:
+            case Connected():
+                self.board.set("uplink.connected", 1)
+                self.board.add("uplink.reconnects")
+                self._reported = b""
+                self.sender.begin()
+                self._act(self.node.connected(self._utc_ms()))
+            case Disconnected():
+                self.board.set("uplink.connected", 0)
+                self.node.disconnected()
+            case Denied():
+                self.board.add("uplink.denied")
+                sys.stderr.write(f"uplink: the broker denied {event.topic} (code {event.code:#x})\n")
+            case Received(topic, payload):
+                self._received(topic, payload)
+            case _:
+                pass
+
+    def _act(self, actions: list[EdgeAction]) -> None:
+        for action in actions:
+            try:
+                match action:
+                    case Publish():
+                        self.link.publish(action.topic, action.payload, action.qos, action.retain)
+                    case Subscribe():
+                        self.link.subscribe(action.filters)
+                    case Disconnect():
+                        for event in self.link.reconnect(action.reason):
+                            self._on_event(event)
+                    case CommandReceived() | Problem():
+                        self.board.add("uplink.refused")
+            except TransientError:
+                return  # not connected any more, or too much waits: the journal keeps it
+
+    # -- sending -------------------------------------------------------------------------------------
+
+    def _send_some(self) -> None:
+        if self.link.queued[1] > QUEUED_LIMIT:
+            return
+        for epoch, record, old in self.sender.batch(clock.monotonic(), BATCH):
+            try:
+                self._act(self._data(epoch, record, old))
+            except LinkDown:
+                return
+            self.board.add("uplink.published")
+
+    def _data(self, epoch: int, record: Record, old: bool) -> list[EdgeAction]:
+        now = self._utc_ms()
+        if record.kind is Kind.SAMPLES:
+            samples = samples_decoder.decode(record.payload)
+            stamp = self._stamp(samples)
+            metrics = list(channel.journal_metrics(epoch, record.index, stamp, historical=old))
+            for name, value, quality in samples.samples:
+                datatype = self._types.get(f"{samples.device}/{name}", int(DataType.DOUBLE))
+                metrics.append(Metric(name, value, datatype, None, stamp, old, _QUALITY[quality]))
+            if samples.device not in self._devices:
+                return self._orphan(epoch, record, samples, stamp, old)
+            return self.node.data(samples.device, metrics, now)
+        if record.kind is Kind.EVENT:
+            event = event_decoder.decode(record.payload)
+            return self._event(epoch, record.index, round(event.utc * 1000), record.payload, old, now)
+        gap = {"kind": "gap", "source": "journal", **json.loads(record.payload)}
+        return self._event(epoch, record.index, now, json.dumps(gap).encode(), old, now)
+
+    def _event(self, epoch: int, index: int, stamp: int, text: bytes, old: bool, now: int) -> list[EdgeAction]:
+        metrics = list(channel.journal_metrics(epoch, index, stamp, historical=old))
+        metrics.append(Metric(channel.EVENT_METRIC, text.decode(), int(DataType.STRING), None, stamp, old))
+        return self.node.data("", metrics, now)
+
+    def _orphan(self, epoch: int, record: Record, samples: Samples, stamp: int, old: bool) -> list[EdgeAction]:
+        """Samples of a device that the gateway file no longer has: told as an event, so that no index is missing."""
+        told = {
+            "kind": "orphan",
+            "source": "journal",
+            "subject": samples.device,
+            "samples": samples.samples,
+            "utc": samples.utc,
+        }
+        return self._event(epoch, record.index, stamp, json.dumps(told).encode(), old, self._utc_ms())
+
+    def _report(self) -> None:
+        """What runs here, retained, whenever control has written something new."""
+        try:
+            reported = (self._policies / "reported.json").read_bytes()
+        except OSError:
+            return
+        if reported != self._reported:
+            try:
+                self.link.publish(channel.topic(self.gateway, channel.REPORTED), reported, 1, True)
+            except TransientError:
+                return
+            self._reported = reported
+
+    def _send_answers(self) -> None:
+        for payload in self._answers.drain():
+            answer = json.loads(payload)
+            response = channel.Response(
+                answer["nonce"],
+                answer["ok"],
+                answer.get("code", ""),
+                answer.get("reason", ""),
+                answer.get("result", {}),
+            )
+            self._respond(response)
+
+    def _respond(self, response: channel.Response) -> None:
+        try:
+            self.link.publish(channel.topic(self.gateway, channel.RESP), channel.encode(response), 1)
+        except TransientError:
+            return  # whoever asked sees a time-out and asks again
+
+    def _save_acks(self) -> None:
+        if self._dirty_acks and clock.monotonic() >= self._save_at:
+            self._dirty_acks = False
+            self._save_at = clock.monotonic() + _SAVE_S
+            self.sender.forget_epochs()
+            self._acked_file.save(self.sender.acknowledged)
+
+    # -- receiving -----------------------------------------------------------------------------------
+
+    def _received(self, topic: str, payload: bytes) -> None:
+        if not topic.startswith(channel.ROOT + "/"):
+            self._act(self.node.received(topic, payload, self._utc_ms()))
+            return
+        try:
+            _, what, _ = channel.parse_topic(topic)
+            if what == channel.ACK:
+                self._acknowledged(channel.decode_ack(payload))
+            elif what == channel.DESIRED:
+                self._desired(payload)
+            elif what == channel.CMD:
+                self._command(payload)
+        except (FrameError, SignatureError, Refused) as error:
+            self.board.add("uplink.refused")
+            sys.stderr.write(f"uplink: {topic} refused: {error}\n")
+
+    def _acknowledged(self, ack: channel.Ack) -> None:
+        if not self.sender.acknowledge(ack.epoch, ack.through, ack.ranges):
+            return
+        self._dirty_acks = True
+        if ack.epoch == self.board.get("recorder.epoch"):
+            self.board.set("uplink.acked_epoch", ack.epoch)
+            self.board.set("uplink.acked_through", self.sender.acknowledged[ack.epoch].through)
+
+    def _desired(self, payload: bytes) -> None:
+        """Put the bundle where control looks for it. Control alone judges it, so that every refusal is reported."""
+        if not payload or len(payload) > channel.MAX_BUNDLE:
+            return
+        write_atomic(self._policies / "incoming" / "desired.json", payload)
+        self._mail({"nonce": hashlib.sha256(payload).hexdigest()[:32], "action": "bundle", "holder": "coordinator"})
+
+    def _command(self, payload: bytes) -> None:
+        if self._keyring is None:
+            raise Refused("no-keyring", "this gateway has no key ring and takes no commands")
+        verified = verify(payload, self._keyring, channel.PAYLOAD_TYPES["command"], channel.MAX_COMMAND)
+        command = channel.decode_command(verified.payload)
+        refusal = self._refuse(command)
+        if refusal is not None:
+            self._respond(channel.Response(command.nonce, False, *refusal))
+            return
+        self._nonces[command.nonce] = command.expires_utc
+        while len(self._nonces) > _NONCES:
+            self._nonces.popitem(last=False)
+        self._mail(
+            {"nonce": command.nonce, "action": command.action, "args": command.args, "holder": command.holder}
+        )
+
+    def _refuse(self, command: channel.Command) -> tuple[str, str] | None:
+        if command.audience != self.gateway:
+            return "wrong-audience", f"the command is for {command.audience}"
+        if command.nonce in self._nonces:
+            return "repeated", "a command with this nonce was taken already"
+        if self._trust() is ClockTrust.UNTRUSTED:
+            return "clock-untrusted", "the clock cannot tell whether the command has expired"
+        if self._utc_ms() / 1000 > command.expires_utc:
+            return "expired", "the command has expired"
+        return None
+
+    def _trust(self) -> ClockTrust:
+        image = self._inputs.read()
+        if image is None:
+            return ClockTrust.UNTRUSTED
+        value: Value = self.wiring.image_codec.unpack(*image).readings[self._trust_place].value
+        return ClockTrust(int(value))
+
+    def _mail(self, message: dict[str, Any]) -> None:
+        if self._mailbox.push(msgspec.json.encode(message)):
+            self.wiring.bells.control.ring()
+        else:
+            self.board.add("uplink.refused")
+
+    def _last_words(self) -> None:
+        """Leave on purpose: what the journal still has goes out first, then the death certificate."""
+        until = clock.monotonic() + 2.0
+        while self.link.connected and self.node.born and clock.monotonic() < until:
+            self._turn(self.wiring.bells.uplink.fd)
+            if not self.sender.waiting:
+                break
+        self._act(self.node.stop(self._utc_ms()))
+        self.link.close()
+        self._acked_file.save(self.sender.acknowledged)
+
+
+def run_uplink(wiring: Wiring) -> None:
+    """The uplink process's whole life."""
+    Uplink(wiring).run()

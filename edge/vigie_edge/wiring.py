@@ -1,0 +1,108 @@
+"""What the processes of one agent share: made by the supervisor before it forks."""
+
+import dataclasses
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from vigie_edge.config import Plan
+from vigie_edge.memory.board import Board
+from vigie_edge.memory.doorbell import Doorbell
+from vigie_edge.memory.image import ImageCodec, OutputCodec, TwoSlot
+from vigie_edge.memory.ring import Ring
+
+RING_BYTES = 4 << 20
+MAILBOX_BYTES = 256 << 10
+SNAPSHOT_BYTES = 256 << 10
+
+
+@dataclass
+class Bells:
+    """One doorbell per process: rung when there is something new for it."""
+
+    control: Doorbell = dataclasses.field(default_factory=Doorbell)
+    field: Doorbell = dataclasses.field(default_factory=Doorbell)
+    recorder: Doorbell = dataclasses.field(default_factory=Doorbell)
+    uplink: Doorbell = dataclasses.field(default_factory=Doorbell)
+
+
+@dataclass
+class Wiring:
+    """Configuration, paths and doorbells of one agent.
+
+    lockstep: HOST:PORT of a simulator that paces this agent, or empty for wall-clock time.
+    vouched: UTC is kept by somebody else and may be trusted.
+    """
+
+    plan: Plan
+    runtime: Path
+    bells: Bells
+    lockstep: str = ""
+    vouched: bool = False
+
+    def __post_init__(self) -> None:
+        self.image_codec = ImageCodec(self.plan.table)
+        self.output_codec = OutputCodec([decl.type for decl in self.plan.outputs])
+
+    @property
+    def paced(self) -> bool:
+        """True in lock-step: rings may wait, time comes from the grants."""
+        return bool(self.lockstep)
+
+    def inputs(self) -> TwoSlot:
+        """Field's image for control."""
+        return TwoSlot(self.runtime / "inputs", self.image_codec.size, self.plan.layout)
+
+    def outputs(self) -> TwoSlot:
+        """Control's newest outputs for field."""
+        return TwoSlot(self.runtime / "outputs", self.output_codec.size, self.plan.layout)
+
+    def output_sequence(self) -> Ring:
+        """In lock-step alone: every output frame of a tick, in order."""
+        return Ring(self.runtime / "sequence", RING_BYTES)
+
+    def readings(self) -> Ring:
+        """Field's ring to the recorder."""
+        return Ring(self.runtime / "readings", RING_BYTES)
+
+    def scans(self) -> Ring:
+        """Control's ring to the recorder."""
+        return Ring(self.runtime / "scans", RING_BYTES)
+
+    def mailbox(self, sender: str) -> Ring:
+        """Messages for control; one ring per sender (``uplink``, ``supervisor``)."""
+        return Ring(self.runtime / f"mailbox-{sender}", MAILBOX_BYTES)
+
+    def answers(self, receiver: str) -> Ring:
+        """Control's answers to what came by a mailbox."""
+        return Ring(self.runtime / f"answers-{receiver}", MAILBOX_BYTES)
+
+    def snapshot(self) -> TwoSlot:
+        """Control's last snapshot, for its own restart."""
+        return TwoSlot(self.runtime / "snapshot", SNAPSHOT_BYTES, self.plan.layout)
+
+    def board(self) -> Board:
+        """Everybody's counters."""
+        return Board(self.runtime / "board")
+
+
+def prepare_runtime(plan: Plan) -> Path:
+    """The runtime directory, in memory where the gateway file does not insist on a place; mode 0700.
+
+    An agent whose configuration changed must not meet frames of the old one: layouts differ then, and the
+    slots' layout hash refuses them.
+    """
+    wanted = plan.gateway.runtime_dir
+    wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return wanted
+
+
+def default_runtime(gateway: str, file: Path) -> Path:
+    """A place in tmpfs for an agent whose file names none: /run as root, XDG_RUNTIME_DIR, else shared memory."""
+    tag = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]
+    for base in (Path("/run"), Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent")), Path("/dev/shm")):
+        if base.is_dir() and os.access(base, os.W_OK):
+            return base / f"vigie-{os.getuid()}" / f"{gateway}-{tag}"
+    return Path(tempfile.gettempdir()) / f"vigie-{os.getuid()}" / f"{gateway}-{tag}"
