@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from vigie_controllers.contract import Intervention, State
 from vigie_protocols.points import Reading, Value, ValueType
 
-
 LARGEST = 1e300
 """No point of a city is larger."""
 
@@ -57,8 +56,9 @@ def fits(kind: ValueType, value: object) -> bool:
             return isinstance(value, str)
         case ValueType.FLOAT:
             # Compared, not converted: a whole number may be too large for any float. NaN fails both.
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            return number and -LARGEST <= value <= LARGEST
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
+                return False
+            return -LARGEST <= value <= LARGEST
         case ValueType.UINT:
             return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**64
         case _:
@@ -116,6 +116,7 @@ class WriteGate:
             last = now
         if self._quiet and asked == self._asked:
             # Nothing moves, nothing is missing: all are renewed, only the read-backs can have news.
+            # (1 equals True here: the value that goes out is the one whose type was checked.)
             self._quiet_since = now
             said: dict[tuple[str, str], str] = {}
         else:
@@ -134,9 +135,13 @@ class WriteGate:
         self, now: float, elapsed: float, wanted: tuple[Value | None, ...], readings: Sequence[Reading[Value]]
     ) -> dict[tuple[str, str], str]:
         said: dict[tuple[str, str], str] = {}
-        if self._quiet:
-            self._renewed = [self._quiet_since] * len(self.specs)
-        moving = len(wanted) != len(self.specs)
+        count = len(self.specs)
+        moving = len(wanted) != count
+        still: tuple[Value | None, ...] = ()
+        if self._quiet and self._asked is not None and not moving:
+            # All stood at what was asked; only what is asked anew needs a look.
+            still = self._asked
+            self._renewed = [self._quiet_since] * count
         for n, spec in enumerate(self.specs):
             value = wanted[n] if n < len(wanted) else None
             if value is None:
@@ -144,6 +149,8 @@ class WriteGate:
                 moving = True
             else:
                 self._renewed[n] = now
+                if still and still[n] == value:
+                    continue
                 goal = self._limited(n, spec, value, elapsed, readings, said)
                 moving = moving or goal != value
             if goal != self._written[n] or self._virgin[n]:
@@ -271,4 +278,4 @@ def _differs(written: Value, shown: Value, tolerance: float) -> bool:
     if isinstance(written, str) or isinstance(shown, str):
         return written != shown
     # Negated, so that NaN differs from everything.
-    return not abs(shown - written) <= tolerance
+    return not -LARGEST <= shown <= LARGEST or abs(shown - written) > tolerance
