@@ -142,6 +142,14 @@ class Driver(Protocol):
         """Start; a link or device that is not there is no error here, its readings are bad."""
         ...
 
+    async def ready(self, limit_s: float) -> bool:
+        """Wait at most ``limit_s`` seconds of wall time until the link is up; False when it is not.
+
+        In lock-step an agent calls this before it says hello: an MQTT device publishes the state of a
+        tick once, so whoever subscribes later never sees it. In wall-clock time nobody needs to wait.
+        """
+        ...
+
     async def close(self) -> None:
         """Stop and leave nothing running."""
         ...

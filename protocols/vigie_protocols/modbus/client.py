@@ -1,5 +1,6 @@
 """The Modbus driver: planned block reads, coalesced writes, one dead device costs its neighbours nothing."""
 
+import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ BREAK: Final = 2
 """Requests without an answer, in a row, after which a device counts as dead and is only probed."""
 SHARE: Final = 0.01
 """Largest share of a shared link's time that probing one dead device may take."""
+READY_S: Final = 0.05
+"""Seconds between two tries while somebody waits for the link."""
 REFUSED_S: Final = 30.0
 """Seconds between two tries of a register that the device has refused."""
 
@@ -65,7 +68,6 @@ class _Station:
         self.blocks = plan(self.name, self.unit, row.points, self.limits, costs)
         self.whole = plan(self.name, self.unit, row.points, self.limits, costs, by_rate=False)
         self.indices = tuple(self.points)
-        self.last: dict[int, Value] = {index: decl.zero for index, decl in self.points.items()}
         self.state = DeviceState(self.name)
         self.misses = 0
         self.open = False
@@ -94,9 +96,17 @@ class _Station:
             return became
         return False
 
+    def known(self) -> dict[int, Value]:
+        """The last known value of every point, the zero of its type where there is none."""
+        known: dict[int, Value] = {index: decl.zero for index, decl in self.points.items()}
+        for block in (*self.whole, *self.blocks):
+            known.update(zip(block.indices, block.values, strict=False))
+        return known
+
     def bad(self, indices: Sequence[int], now: float) -> Answer:
         """These points as bad, with their last known values."""
-        return Answer(tuple(indices), [self.last[index] for index in indices], Quality.BAD, 0.0, now)
+        known = self.known()
+        return Answer(tuple(indices), [known[index] for index in indices], Quality.BAD, 0.0, now)
 
 
 class ModbusDriver:
@@ -137,6 +147,20 @@ class ModbusDriver:
             for block in station.blocks:
                 self._push(now, station, block)
 
+    async def ready(self, limit_s: float) -> bool:
+        """Connect, trying again until the limit is reached."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + limit_s
+        while self._wire is None or not self._wire.up:
+            self._retry_at = float("-inf")
+            try:
+                await self._connect(max(0.0, end - loop.time()))
+            except LinkDown:
+                if loop.time() >= end:
+                    return False
+                await asyncio.sleep(min(READY_S, max(0.0, end - loop.time())))
+        return True
+
     async def close(self) -> None:
         """Close the connection."""
         wire, self._wire = self._wire, None
@@ -153,6 +177,8 @@ class ModbusDriver:
         while self._heap and self._heap[0][0] <= now:
             due, _, station, block = heapq.heappop(self._heap)
             blocks = await self._turn_of(station, block, now)
+            if blocks != [block]:
+                station.blocks = [one for one in station.blocks if one is not block] + blocks
             for one in blocks:
                 # The pieces of a refused block are still due; a block that was read waits for its instant.
                 self._push(_next_due(due, now, one) if one is block else due, station, one)
@@ -212,14 +238,14 @@ class ModbusDriver:
         arrival = self._clock() if now is None else now
         self.state.counters.readings += len(values)
         station.answered(arrival)
-        last = station.last
         if None not in values:
-            last.update(zip(block.indices, values, strict=True))  # type: ignore[arg-type]
+            block.values = values  # type: ignore[assignment]
             deliver(Answer(block.indices, values, Quality.GOOD, 0.0, arrival))  # type: ignore[arg-type]
             return
         rows = list(zip(block.indices, values, strict=True))
         good = {index: value for index, value in rows if value is not None}
-        last.update(good)
+        known = station.known()
+        block.values = [known[index] if value is None else value for index, value in rows]
         deliver(Answer(tuple(good), list(good.values()), Quality.GOOD, 0.0, arrival))
         deliver(station.bad([index for index, value in rows if value is None], arrival))
 

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from vigie_protocols.addresses import ModbusAddress
 from vigie_protocols.gateway import Link
 from vigie_protocols.modbus.codec import BlockDecoder
+from vigie_protocols.points import Value
 from vigie_protocols.profile import Limits, PointDecl
 
 Table = Literal["coil", "discrete", "holding", "input"]
@@ -64,6 +65,7 @@ class Block:
     points: tuple[tuple[int, PointDecl], ...]
     phase: float = 0.0
     rest_until: float = float("-inf")
+    values: list[Value] = field(default_factory=list)
     pdu: bytes = field(init=False)
     indices: tuple[int, ...] = field(init=False)
     decoder: BlockDecoder = field(init=False)

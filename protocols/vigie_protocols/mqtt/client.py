@@ -24,9 +24,9 @@ from vigie_protocols.driver import (
 from vigie_protocols.errors import DeviceRefused, DeviceTimeout, LinkDown, PermanentError, VigieError
 from vigie_protocols.gateway import Link, Tls
 from vigie_protocols.mqtt.topics import TopicPoints, command, full_topic, mqtt_address, topics_of
+from vigie_protocols.mqttasync import AsyncMqttLink
 from vigie_protocols.mqttlink import (
     Acked,
-    AsyncMqttLink,
     Connected,
     Denied,
     Disconnected,
@@ -34,6 +34,7 @@ from vigie_protocols.mqttlink import (
     LinkEvent,
     MqttLink,
     Received,
+    Subscribed,
 )
 from vigie_protocols.pointcodec import bare_text
 from vigie_protocols.points import Value
@@ -77,8 +78,8 @@ class MqttDriver:
                 topic = full_topic(row.device.prefix, row.profile.mqtt.liveness.topic)
                 self._lives[topic] = row.device.name, row.profile
                 self._qos[topic] = 1
-        self._mqtt: MqttLink | None = None
         self._shell: AsyncMqttLink | None = None
+        self._subscribed = asyncio.Event()
         self._acks: dict[int, asyncio.Future[None]] = {}
         self._wanted_utc = 0.0
         self._wanted: set[int] = set()
@@ -87,13 +88,20 @@ class MqttDriver:
     async def open(self) -> None:
         """Begin to connect."""
         loop = asyncio.get_running_loop()
-        self._mqtt = MqttLink(self._config(), loop.time, self._jitter)
-        self._shell = AsyncMqttLink(self._mqtt, self._event)
+        self._shell = AsyncMqttLink(MqttLink(self._config(), loop.time, self._jitter), self._event)
         self._shell.start()
+
+    async def ready(self, limit_s: float) -> bool:
+        """Wait until the broker has taken the subscriptions."""
+        try:
+            await asyncio.wait_for(self._subscribed.wait(), limit_s)
+        except TimeoutError:
+            return False
+        return True
 
     async def close(self) -> None:
         """Leave the broker."""
-        shell, self._shell, self._mqtt = self._shell, None, None
+        shell, self._shell = self._shell, None
         self.state.up = False
         if shell is not None:
             await shell.close()
@@ -190,12 +198,11 @@ class MqttDriver:
         return WriteReport(tuple(results), messages)
 
     def _publish(self, topic: str, payload: bytes, qos: int) -> asyncio.Future[None]:
-        if self._mqtt is None or self._shell is None or not self._mqtt.connected:
-            raise LinkDown(f"{self.state.name}: {self.state.error}")
+        if self._shell is None:
+            raise LinkDown(f"{self.state.name}: closed")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        number = self._mqtt.publish(topic, payload, qos)
+        number = self._shell.publish(topic, payload, qos)
         self._acks[number] = future
-        self._shell.kick()
         self.state.counters.requests += 1
         self.state.counters.messages += 1
         return future
@@ -235,11 +242,12 @@ class MqttDriver:
         elif isinstance(event, Connected):
             self.state.up, self.state.error = True, ""
             self.state.counters.connects += 1
-            if self._mqtt is not None and self._shell is not None:
-                self._mqtt.subscribe(sorted(self._qos.items()))
-                self._shell.kick()
+            if self._shell is not None:
+                self._shell.subscribe(sorted(self._qos.items()))
         elif isinstance(event, Disconnected):
             self._disconnected(event)
+        elif isinstance(event, Subscribed):
+            self._subscribed.set()
         elif isinstance(event, Acked):
             self._acked(event.id, None if event.code < 0x80 else f"the broker refused: 0x{event.code:02x}")
         elif isinstance(event, Denied):
@@ -257,6 +265,7 @@ class MqttDriver:
 
     def _disconnected(self, event: Disconnected) -> None:
         self.state.up, self.state.error = False, event.reason
+        self._subscribed.clear()
         acks, self._acks = self._acks, {}
         for future in acks.values():
             if not future.done():

@@ -50,6 +50,8 @@ REFRESH: Final = 0.4
 """Share of the shortest staleness limit after which every node is read, changed or not."""
 QUEUE: Final = 16
 """Changes of one node that a server keeps between two publications: pulses must not get lost."""
+READY_S: Final = 0.05
+"""Seconds between two tries while somebody waits for the link."""
 LARGEST: Final = 1000
 """Nodes in one request, until the server says that it is too many."""
 
@@ -92,6 +94,16 @@ class OpcUaDriver:
 
     async def open(self) -> None:
         """Nothing to start: the first poll or read connects."""
+
+    async def ready(self, limit_s: float) -> bool:
+        """Connect, trying again until the limit is reached."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + limit_s
+        while not await self._connected(self._retry_at):
+            if loop.time() >= end:
+                return False
+            await asyncio.sleep(min(READY_S, max(0.0, end - loop.time())))
+        return True
 
     async def close(self) -> None:
         """End the session."""
