@@ -1,0 +1,90 @@
+"""The agent's own drivers on the simulated devices: what the driver reads is what the rig shows."""
+
+import asyncio
+import random
+from pathlib import Path
+
+from vigie_protocols.driver import Change, Driver, devices_of, make_driver
+from vigie_protocols.gateway import Configuration, load_gateway
+from vigie_protocols.points import Quality, Value
+from vigie_sim.modbusrig import ModbusRig
+from vigie_sim.profiles import builtin_profile
+from vigie_sim.water.basin import Basin, BasinSpec
+from vigie_sim.water.station import PumpStation, StationSpec
+
+SPEC = StationSpec(device="s", dry_m=0.35, low_m=0.8, lead_m=2.2, lag_m=3.0, high_m=3.6)
+
+
+def modbus_driver(configuration: Configuration, link: str) -> Driver:
+    loop = asyncio.get_running_loop()
+    rows = devices_of(configuration, link)
+    return make_driver(
+        link, configuration.gateway.links[link], rows, lambda answer: None, loop.time, lambda: 0.5
+    )
+
+
+async def read(driver: Driver, configuration: Configuration, now: float) -> dict[str, Value]:
+    seen: dict[str, Value] = {}
+    for answer in await driver.read_all(now, now):
+        assert answer.quality is Quality.GOOD
+        for index, value in zip(answer.indices, answer.values, strict=True):
+            seen[configuration.points[index].name] = value
+    return seen
+
+
+def test_station_and_basin_through_the_modbus_driver(tmp_path: Path) -> None:
+    async def check() -> None:
+        station = PumpStation(SPEC, 2, random.Random(1))
+        basin = Basin(BasinSpec(device="basin", area_m2=500, high_m=3.3), random.Random(2))
+        rigs = [
+            ModbusRig("pump-station", builtin_profile("pump-station-duplex"), station),
+            ModbusRig("basin", builtin_profile("retention-basin"), basin),
+        ]
+        ends = [(await rig.start()).split(":") for rig in rigs]
+        links = "".join(
+            f"  l{n}: {{protocol: modbus, host: {host}, port: {port}}}\n"
+            for n, (host, port) in enumerate(ends)
+        )
+        devices = "".join(
+            f"  - {{name: {rig.device}, profile: {rig.profile}, link: l{n}}}\n" for n, rig in enumerate(rigs)
+        )
+        file = tmp_path / "gateway.yaml"
+        site = "site: {name: x, lat: 45.5, lon: -73.6}"
+        file.write_text(f"gateway: g\n{site}\nlinks:\n{links}devices:\n{devices}", encoding="utf-8")
+        configuration = load_gateway(file)
+        drivers = [modbus_driver(configuration, f"l{n}") for n in range(2)]
+        places = {decl.name: index for index, decl in enumerate(configuration.points)}
+        try:
+            for driver in drivers:
+                await driver.open()
+            for tick in range(5):
+                station.step(float(tick), 1.0, 1.0 + tick)
+                station.measure(1.0 + tick, 1.0, (10.0, 20.0), {"flow": 0.1})
+                basin.step(float(tick), 1.0)
+                basin.measure(0.5 * tick, 1.0, {"rain": 3.3})
+                wrote = {"pump-station/heartbeat": tick + 1, "pump-station/pump.2.command": tick % 2 == 0}
+                for rig in rigs:
+                    await rig.refresh(float(tick), float(tick))
+                for rig, driver in zip(rigs, drivers, strict=True):
+                    seen = await read(driver, configuration, float(tick))
+                    assert seen == {
+                        f"{rig.device}/{point}": value for point, value in rig.read_values().items()
+                    }
+                report = await drivers[0].write(
+                    [Change(places[name], value, 0.0) for name, value in wrote.items()]
+                )
+                assert all(result.ok for result in report.results)
+                shown = station.values()
+                assert {name: shown[name.split("/")[1]] for name in wrote} == wrote
+                report = await drivers[1].write([Change(places["basin/gate.command"], 12.5 * tick, 0.0)])
+                assert report.results[0].ok
+                assert basin.values()["gate.command"] == 12.5 * tick
+            report = await drivers[1].write([Change(places["basin/level"], 1.0, 0.0)])
+            assert not report.results[0].ok and report.results[0].permanent
+        finally:
+            for driver in drivers:
+                await driver.close()
+            for rig in rigs:
+                await rig.stop()
+
+    asyncio.run(check())
