@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vigie_controllers.contract import Guard
 from vigie_controllers.loops import ControllerKind, Domain
 from vigie_controllers.signals.checks import check_site
+from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.invariant import Invariant, flash_lamps
 from vigie_controllers.signals.site import SignalSite
-from vigie_controllers.signals.words import Frame, PhaseStatus, SignalInputs, SignalWants, Status
+from vigie_controllers.signals.words import Frame, SignalInputs, SignalWants
 from vigie_protocols.points import Reading, Value
 
 COMMANDS = ("hold", "force_off", "omit", "call")
@@ -24,7 +24,7 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
     ``heartbeat``. ``lamp``, ``state`` and ``channel`` points hold ``Lamp`` numbers.
     """
 
-    guard: Guard[SignalInputs, SignalWants]
+    guard: SignalGuard
 
     def __init__(self, site: SignalSite, points: Mapping[str, str]) -> None:
         check_site(site)
@@ -55,7 +55,7 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         self._frame = Frame(())
         self._outputs: SignalWants | None = None
         self._values: tuple[Value, ...] = ()
-        self.status = Status("start", "start-up", tuple(PhaseStatus(number) for number in numbers))
+        self.guard = SignalGuard(site, self._heartbeat)
 
     @classmethod
     def of(cls, site: Mapping[str, Any], points: Mapping[str, str]) -> "SignalDomain":
@@ -69,7 +69,7 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         if readings is not self._readings:
             self._readings = readings
             self._frame = self._parse(readings)
-        return SignalInputs(clock, overrun, self._frame, self.status)
+        return SignalInputs(clock, overrun, self._frame, self.guard.status)
 
     def _parse(self, readings: Sequence[Reading[Value]]) -> Frame:
         def one(place: int | None) -> Reading[Value] | None:

@@ -87,9 +87,10 @@ class Detector(Strict):
     in its zone of an exit lane. phases: called by it. lanes: lanes it sees (several where a zone lies
     upstream of short lanes). from_m, to_m: its zone, metres upstream of the stop line (``exit``:
     downstream of the lane's beginning). locking: a call is kept until its phase is served.
-    A detector counts as failed, and its phases go on recall, when its reading is bad or older than
-    ``stale_s``; unchanged and on for ``stuck_on_s``; without any change for ``no_activity_s`` (0: never);
-    changing more often than ``chatter_per_min``; or above ``max_value``.
+    A detector counts as failed, and its phases go on recall, when its reading is bad or absurd (negative,
+    above ``max_value``), on without any change for ``stuck_on_s``, without any change for
+    ``no_activity_s`` (0: never), or, presence and buttons, changing more often than ``chatter_per_min``.
+    How old a reading may grow is declared with its point.
     """
 
     id: str = Name
@@ -101,7 +102,6 @@ class Detector(Strict):
     to_m: float = Field(default=0.0, ge=0.0)
     locking: bool | None = None
     """Default: true for buttons alone."""
-    stale_s: float = Field(default=10.0, gt=0)
     stuck_on_s: float = Field(default=900.0, gt=0)
     no_activity_s: float = Field(default=0.0, ge=0)
     chatter_per_min: int = Field(default=120, ge=1)

@@ -79,7 +79,8 @@ class PhaseStatus:
 
     since: monotonic seconds at which ``state`` began; ped_since: the same for ``ped``.
     ready: monotonic seconds from which the green may legally end (minimum green, pedestrian clearance);
-    meaningless unless green. waiting: since when demand has waited on red, or None.
+    meaningless unless green. waiting, ped_waiting: since when vehicles or
+    pedestrians have waited, or None.
     """
 
     id: int
@@ -89,6 +90,7 @@ class PhaseStatus:
     ped_since: float = 0.0
     ready: float = 0.0
     waiting: float | None = None
+    ped_waiting: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,466 @@
+"""The ring-and-barrier engine: the only place where lamps change.
+
+It takes requests for phases and makes every transition itself: green not shorter than the minimum and the
+pedestrian service, yellow, red clearance, red revert, barrier crossings, start-up, legal clearance before a
+wanted flash. A phase begins only when each channel in conflict with one of its channels has shown red for
+its clearance, so that overlaps are safe whatever the order. It is total: any request at any spacing of
+scans gives a lawful state, and no time is ever shorter than configured.
+
+Words and order of service follow NEMA TS 2 (rings, barriers, overlaps, red revert, start-up).
+"""
+
+from typing import NamedTuple
+
+from vigie_controllers.contract import State
+from vigie_controllers.signals.invariant import flash_lamps
+from vigie_controllers.signals.plan import Plan
+from vigie_controllers.signals.takeover import Takeover, stages_of
+from vigie_controllers.signals.words import Lamp, Ped, PhaseState
+
+EPS = 1e-6
+"""Seconds by which a timer may end early, so that sums of 0.1 s count as they were meant."""
+PED_PAUSE_S = 2.0
+"""Steady don't walk between two walks in one green."""
+NEVER = -1e18
+FOREVER = 1e18
+
+_RED, _GREEN, _YELLOW, _CLEAR = (int(state) for state in PhaseState)
+_L_RED, _L_YELLOW, _L_GREEN, _L_FLASH = (
+    int(Lamp.RED),
+    int(Lamp.YELLOW),
+    int(Lamp.GREEN),
+    int(Lamp.FLASH_GREEN),
+)
+
+
+class Ask(NamedTuple):
+    """A request for phases as masks of places; see ``SignalWants``."""
+
+    call: int = 0
+    ped: int = 0
+    hold: int = 0
+    force_off: int = 0
+    omit: int = 0
+
+
+class Stop(NamedTuple):
+    """A reason not to run. at_once: flash without clearance, as a monitor does; dark: lamps off.
+
+    rule: the stable word under which the guard reports it.
+    """
+
+    rule: str
+    cause: str
+    at_once: bool = False
+    dark: bool = False
+
+
+class Engine:
+    """Lamp states of one junction. Attributes are read by the guard; only ``step`` changes them.
+
+    mode: ``start``, ``all-red``, ``run``, ``closing``, ``takeover``, ``flash`` or ``dark``.
+    state, since, ready, ped, ped_since: per phase, as ``PhaseStatus``. current, next: phase place per ring
+    or -1. lamps: per channel. version: counts every change. wake: when time alone can change something.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        phases, channels, rings = len(plan.ids), len(plan.parents), len(plan.rings)
+        self._flash = flash_lamps(plan.site)
+        self.mode = "start"
+        self.mode_since: float | None = None
+        self.flash_s = plan.site.startup.flash_s
+        self.barrier = 0
+        self.state = [_RED] * phases
+        self.since = [NEVER] * phases
+        self.red_at = [NEVER] * phases
+        self.ready = [NEVER] * phases
+        self.ped = [0] * phases
+        self.ped_since = [NEVER] * phases
+        self.current = [-1] * rings
+        self.next = [-1] * rings
+        self.lamp = list(self._flash)
+        self.lamp_since = [NEVER] * channels
+        self.lamps = self._flash
+        self.unseen_peds = 0
+        self.version = 0
+        self.wake = NEVER
+        self._ask = Ask()
+        self._stop: Stop | None = None
+        self._takeover: Takeover | None = None
+
+    def step(self, now: float, ask: Ask, stop: Stop | None) -> None:
+        """Advance to ``now`` under a request; ``now`` never goes back."""
+        if now + EPS < self.wake and ask == self._ask and stop == self._stop:
+            return
+        self._ask, self._stop = ask, stop
+        if self.mode_since is None:
+            self.mode_since = now
+        before = self.version
+        for _ in range(64):  # several things may fall due in one scan; each turn does at least one
+            version = self.version
+            self._turn(now)
+            if self.version == version:
+                break
+        if self.version != before:
+            lamps = tuple(self.lamp)
+            if lamps != self.lamps:
+                self.lamps = lamps
+        self.wake = self._next_wake(now)
+
+    def take_over(self, now: float, shown: tuple[int, ...]) -> bool:
+        """Begin from lamps already on; False when they make no lawful running state."""
+        rows = stages_of(self.plan, shown)
+        if rows is None:
+            return False
+        self._takeover = Takeover(rows, [now] * len(rows))
+        self._set_mode("takeover", now)
+        self.lamp = list(shown)
+        self.lamps = tuple(self.lamp)
+        return True
+
+    # -- modes ---------------------------------------------------------------------------------------
+
+    def _set_mode(self, mode: str, now: float) -> None:
+        self.mode = mode
+        self.mode_since = now
+        self.version += 1
+
+    def _turn(self, now: float) -> None:
+        mode, stop = self.mode, self._stop
+        if stop is not None and stop.at_once and mode not in ("flash", "dark"):
+            self._extinguish(now, stop)
+        elif mode == "run":
+            if stop is not None:
+                self.next = [-1] * len(self.next)
+                self._set_mode("closing", now)
+            self._run(now)
+        elif mode == "closing":
+            self._close(now)
+        elif mode in ("flash", "dark"):
+            if stop is None:
+                self.flash_s = self.plan.site.startup.flash_s
+                self._extinguish(now, stop)
+                self._set_mode("start", now)
+            elif stop.dark != (mode == "dark"):
+                self._extinguish(now, stop)
+        elif mode == "start":
+            if stop is not None:
+                self._extinguish(now, stop)
+            elif self._elapsed(now, self.flash_s):
+                self._all_red(now)
+        elif mode == "takeover":
+            self._run_takeover(now)
+        elif stop is not None:
+            self._set_mode("closing", now)
+        elif self._elapsed(now, self.plan.site.startup.all_red_s):
+            for place in self.plan.start:
+                self.next[self.plan.ring[place]] = place
+                self.barrier = self.plan.barrier[place]
+            self._set_mode("run", now)
+
+    def _elapsed(self, now: float, seconds: float) -> bool:
+        return now - (self.mode_since if self.mode_since is not None else now) >= seconds - EPS
+
+    def _extinguish(self, now: float, stop: Stop | None) -> None:
+        """Drop everything to flash or dark."""
+        dark = stop is not None and stop.dark
+        phases = len(self.state)
+        self.state, self.since = [_RED] * phases, [now] * phases
+        self.red_at, self.ped = [now] * phases, [0] * phases
+        self.current, self.next = [-1] * len(self.current), [-1] * len(self.next)
+        self.lamp = [0] * len(self.lamp) if dark else list(self._flash)
+        self.lamp_since = [now] * len(self.lamp)
+        self._takeover = None
+        self._set_mode("dark" if dark else "flash", now)
+
+    def _all_red(self, now: float) -> None:
+        self.lamp = [_L_RED] * len(self.lamp)
+        self.lamp_since = [now] * len(self.lamp)
+        self._takeover = None
+        self._set_mode("all-red", now)
+
+    def _run_takeover(self, now: float) -> None:
+        if self._takeover is None:
+            self._all_red(now)
+            return
+        lamps, over = self._takeover.step(now)
+        if list(lamps) != self.lamp:
+            self.lamp = list(lamps)
+            self.version += 1
+        if over:
+            self._all_red(now)
+
+    def _close(self, now: float) -> None:
+        for place in self.current:
+            if place >= 0 and self.state[place] == _GREEN and self._may_end(place, now):
+                self._end(place, now)
+        self._advance(now)
+        self._channels(now)
+        if all(place < 0 for place in self.current) and all(
+            self.lamp[c] == _L_RED and now - self.lamp_since[c] >= max(self.plan.clear[c], 1.0) - EPS
+            for c in range(len(self.lamp))
+        ):
+            self._extinguish(now, self._stop)
+
+    # -- running -------------------------------------------------------------------------------------
+
+    def _run(self, now: float) -> None:
+        self._advance(now)
+        self._channels(now)
+        if self.mode == "run":
+            self._decide(now)
+            for ring, place in enumerate(self.next):
+                if place >= 0 and self.current[ring] < 0 and self._may_begin(place, now):
+                    self._begin(ring, place, now)
+        self._channels(now)
+
+    def _advance(self, now: float) -> None:
+        plan = self.plan
+        for ring, p in enumerate(self.current):
+            if p < 0:
+                continue
+            if self.state[p] == _GREEN:
+                self._advance_ped(p, now)
+            if self.state[p] == _YELLOW and now - self.since[p] >= plan.phase_yellow[p] - EPS:
+                self.state[p] = _CLEAR
+                self.since[p] = self.red_at[p] = now
+                self.version += 1
+            if self.state[p] == _CLEAR and now - self.since[p] >= plan.phase_clear[p] - EPS:
+                self.state[p] = _RED
+                self.since[p] = now
+                self.current[ring] = -1
+                self.version += 1
+
+    def _advance_ped(self, p: int, now: float) -> None:
+        plan, ped = self.plan, self.ped[p]
+        if ped == Ped.WALK and now - self.ped_since[p] >= plan.walk[p] - EPS:
+            self.ped[p] = Ped.CLEARANCE
+        elif ped == Ped.CLEARANCE and now - self.ped_since[p] >= plan.ped_clear[p] - EPS:
+            self.ped[p] = Ped.DONT_WALK
+        elif ped == Ped.DONT_WALK and self.mode == "run":
+            if self._walks_again(p) and now - self.ped_since[p] >= PED_PAUSE_S - EPS:
+                self._walk(p, now)
+            return
+        else:
+            return
+        self.ped_since[p] = now
+        if self.ped[p] == Ped.CLEARANCE:
+            self.ready[p] = max(self.ready[p], now + plan.ped_clear[p])
+        self.version += 1
+
+    def _walks_again(self, p: int) -> bool:
+        """Whether a walk is wanted in a green that is not wanted to end."""
+        bit, ask = 1 << p, self._ask
+        return bool(ask.ped & self.plan.peds & bit and (not ask.force_off & bit or ask.hold & bit))
+
+    def _walk(self, p: int, now: float) -> None:
+        self.ped[p] = Ped.WALK
+        self.ped_since[p] = now
+        self.ready[p] = max(self.ready[p], now + self.plan.walk[p] + self.plan.ped_clear[p])
+        self.version += 1
+
+    def _may_end(self, p: int, now: float) -> bool:
+        return now >= self.ready[p] - EPS and self.ped[p] == Ped.DONT_WALK
+
+    def _end(self, p: int, now: float) -> None:
+        self.state[p] = _YELLOW
+        self.since[p] = now
+        self.version += 1
+
+    def _may_begin(self, p: int, now: float) -> bool:
+        plan = self.plan
+        if now - self.red_at[p] < plan.revert[p] - EPS:
+            return False
+        rivals = plan.rivals[p]
+        for q in self.current:
+            if q >= 0 and rivals >> q & 1:
+                return False
+        lamp, since = self.lamp, self.lamp_since
+        for c in plan.foes[p]:
+            if lamp[c] != _L_RED or now - since[c] < plan.clear[c] - EPS:
+                return False
+        return all(lamp[c] in (_L_RED, _L_GREEN) or not plan.vehicle[c] for c in plan.channels[p])
+
+    def _begin(self, ring: int, p: int, now: float) -> None:
+        self.state[p] = _GREEN
+        self.since[p] = now
+        self.ready[p] = now + self.plan.min_green[p]
+        self.current[ring] = p
+        self.next[ring] = -1
+        self.version += 1
+        if self._ask.ped & self.plan.peds & 1 << p:
+            self._walk(p, now)
+
+    def _decide(self, now: float) -> None:
+        """Which greens end, and what follows them. A commitment is never taken back in ``run``."""
+        plan, ask = self.plan, self._ask
+        calls = ask.call & ~ask.omit
+        away = calls & ~plan.barriers[self.barrier]
+        ending = ask.force_off & ~ask.hold
+        together = True  # whether every ring is ready to cross the barrier
+        moves: list[tuple[int, int]] = []
+        for ring, p in enumerate(self.current):
+            if p < 0 or self.state[p] != _GREEN:
+                together = together and self.next[ring] < 0
+                continue
+            if not ending >> p & 1 or not self._may_end(p, now):
+                together = False
+                continue
+            q, wrapped = self._after(ring, p, calls & ~away)
+            if q >= 0 and not (wrapped and away):
+                moves.append((ring, q))
+                together = False
+        if away and together:
+            self._cross(calls, now)
+            return
+        for ring, q in moves:
+            self._end(self.current[ring], now)
+            self.next[ring] = q
+        for ring, p in enumerate(self.current):
+            if p < 0 and self.next[ring] < 0:
+                q = self._first(ring, calls & ~away)
+                if q >= 0:
+                    self.next[ring] = q
+                    self.version += 1
+
+    def _after(self, ring: int, p: int, calls: int) -> tuple[int, bool]:
+        """The next called phase of a ring after ``p`` in cyclic order, and whether that is a new round."""
+        order = self.plan.rings[ring]
+        here = order.index(p)
+        for q in order[here + 1 :]:
+            if calls >> q & 1:
+                return q, False
+        for q in order[:here]:
+            if calls >> q & 1:
+                return q, True
+        return -1, False
+
+    def _first(self, ring: int, calls: int) -> int:
+        for q in self.plan.rings[ring]:
+            if calls >> q & 1:
+                return q
+        return -1
+
+    def _cross(self, calls: int, now: float) -> None:
+        barriers = self.plan.barriers
+        target = self.barrier
+        while True:
+            target = (target + 1) % len(barriers)
+            if calls & barriers[target]:
+                break
+        self.barrier = target
+        for ring, p in enumerate(self.current):
+            if p >= 0 and self.state[p] == _GREEN:
+                self._end(p, now)
+            self.next[ring] = self._first(ring, calls & barriers[target])
+        self.version += 1
+
+    # -- lamps ---------------------------------------------------------------------------------------
+
+    def _channels(self, now: float) -> None:
+        plan, lamp = self.plan, self.lamp
+        green = coming = walk = clearing = 0
+        for ring, p in enumerate(self.current):
+            if p >= 0 and self.state[p] == _GREEN:
+                green |= 1 << p
+                if self.ped[p] == Ped.WALK:
+                    walk |= 1 << p
+                elif self.ped[p] == Ped.CLEARANCE:
+                    clearing |= 1 << p
+            if self.next[ring] >= 0:
+                coming |= 1 << self.next[ring]
+        for c, parents in enumerate(plan.parents):
+            shown = lamp[c]
+            if not plan.vehicle[c]:
+                want = _L_GREEN if parents & walk else _L_FLASH if parents & clearing else _L_RED
+            elif shown == _L_GREEN:
+                want = _L_GREEN if parents & (green | coming) else _L_YELLOW
+            elif shown == _L_YELLOW:
+                want = _L_RED if now - self.lamp_since[c] >= plan.yellow[c] - EPS else _L_YELLOW
+            else:
+                want = _L_GREEN if parents & green else _L_RED
+            if want != shown:
+                lamp[c] = want
+                self.lamp_since[c] = now
+                self.version += 1
+
+    def _next_wake(self, now: float) -> float:
+        plan = self.plan
+        mode = self.mode
+        if mode in ("flash", "dark"):
+            return FOREVER
+        start = now if self.mode_since is None else self.mode_since
+        if mode == "start":
+            return start + self.flash_s
+        if mode == "all-red":
+            return start + plan.site.startup.all_red_s
+        if mode == "takeover":
+            return now  # short and rare: look at every scan
+        wake = FOREVER
+        for p in self.current:
+            if p < 0:
+                continue
+            state = self.state[p]
+            if state == _GREEN:
+                if self.ped[p]:
+                    length = plan.walk[p] if self.ped[p] == Ped.WALK else plan.ped_clear[p]
+                    wake = min(wake, self.ped_since[p] + length)
+                elif self._walks_again(p):
+                    wake = min(wake, self.ped_since[p] + PED_PAUSE_S)
+                if self.ready[p] > now + EPS:
+                    wake = min(wake, self.ready[p])
+            else:
+                length = plan.phase_yellow[p] if state == _YELLOW else plan.phase_clear[p]
+                wake = min(wake, self.since[p] + length)
+        for p in self.next:
+            if p >= 0:
+                revert = self.red_at[p] + plan.revert[p]
+                wake = min(wake, revert if revert > now + EPS else wake)
+        for c, shown in enumerate(self.lamp):
+            if shown == _L_RED or (shown == _L_YELLOW and plan.vehicle[c]):
+                length = plan.yellow[c] if shown == _L_YELLOW else plan.clear[c]
+                over = self.lamp_since[c] + length
+                if over > now + EPS:
+                    wake = min(wake, over)
+        return wake
+
+    # -- snapshots -----------------------------------------------------------------------------------
+
+    def snapshot(self) -> State:
+        """The exact state, for replay."""
+        rows = {name: list(getattr(self, name)) for name in _LISTS}
+        takeover = self._takeover
+        return {
+            **rows,
+            "mode": self.mode,
+            "mode_since": self.mode_since,
+            "flash_s": self.flash_s,
+            "barrier": self.barrier,
+            "ask": list(self._ask),
+            "stop": None if self._stop is None else list(self._stop),
+            "takeover": None if takeover is None else [takeover.rows, takeover.since],
+        }
+
+    def resume(self, state: State) -> None:
+        """Take up an exact state; only for replay, since its timers are trusted."""
+        for name in _LISTS:
+            if len(state[name]) != len(getattr(self, name)):
+                raise ValueError(f"{name}: the snapshot belongs to another site")
+            setattr(self, name, list(state[name]))
+        self.mode, self.mode_since = state["mode"], state["mode_since"]
+        self.flash_s, self.barrier = state["flash_s"], state["barrier"]
+        self._ask = Ask(*state["ask"])
+        self._stop = None if state["stop"] is None else Stop(*state["stop"])
+        self._takeover = None
+        if state["takeover"] is not None:
+            rows, since = state["takeover"]
+            self._takeover = Takeover([[(s[0], s[1]) for s in row] for row in rows], list(since))
+        self.lamps = tuple(self.lamp)
+        self.version += 1
+        self.wake = NEVER
+
+
+_LISTS = (
+    "state", "since", "red_at", "ready", "ped", "ped_since", "current", "next", "lamp", "lamp_since",
+)  # fmt: skip

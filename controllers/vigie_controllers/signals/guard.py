@@ -1,0 +1,307 @@
+"""The guard of a junction: independent of every controller, last in the loop, fails closed.
+
+It owns the engine (bare lamps) or watches the cabinet, decides when the junction must not run, and serves
+waiting demand by itself when its red has lasted as long as the site allows. That apart it grants nothing
+that no controller asked for. Without any controller it gives a fixed service of all phases.
+"""
+
+from dataclasses import replace
+
+from vigie_controllers.contract import Decision, Intervention, State, Verdict
+from vigie_controllers.signals.cabinet import Cabinet
+from vigie_controllers.signals.demand import DetectorBank
+from vigie_controllers.signals.engine import EPS, NEVER, Ask, Engine, Stop
+from vigie_controllers.signals.plan import Plan
+from vigie_controllers.signals.site import SignalSite
+from vigie_controllers.signals.stops import StopWatch
+from vigie_controllers.signals.waiting import Waiting
+from vigie_controllers.signals.words import (
+    Frame,
+    Ped,
+    PhaseState,
+    PhaseStatus,
+    SignalInputs,
+    SignalWants,
+    Status,
+)
+from vigie_protocols.points import Quality
+
+RESTART_FLASH_S = 3.0
+"""Least flash after a restart whose lamps cannot be read: drivers must notice that something changed."""
+_GREEN = int(PhaseState.GREEN)
+_STATES = tuple(PhaseState)
+_PEDS = tuple(Ped)
+
+
+class SignalGuard:
+    """Guard[SignalInputs, SignalWants]. ``status`` is what controllers see of the junction."""
+
+    def __init__(self, site: SignalSite, heartbeat: bool = False) -> None:
+        self.plan = Plan(site)
+        self._lamps = site.actuation == "lamps"
+        self._plant: Engine | Cabinet = Engine(self.plan) if self._lamps else Cabinet(self.plan)
+        self._bank = DetectorBank(site, self.plan)
+        self._waiting = Waiting(self.plan)
+        self._stops = StopWatch()
+        self._stop: Stop | None = None
+        self._begun = False
+        self._restarted = False
+        self._helped = -1
+        self._refused = 0
+        self._mute = False
+        self._ask = Ask()
+        self._due = NEVER
+        self._wanted: SignalWants | None = None
+        self._frame: Frame | None = None
+        self._heartbeat = heartbeat
+        self._beat = 0
+        self._quiet = Verdict(SignalWants())
+        self._versions: tuple[object, ...] = ()
+        self.status = self._status()
+
+    def permit(self, now: float, wanted: SignalWants | None, inputs: SignalInputs) -> Verdict[SignalWants]:
+        """What may be shown or asked of the cabinet at ``now``."""
+        frame = inputs.frame
+        if now + EPS < self._due and wanted is self._wanted and frame is self._frame:
+            return self._beaten(now) if self._heartbeat else self._quiet
+        decisions: list[Decision] = []
+        notes: list[Intervention] = []
+        plant = self._plant
+        if isinstance(plant, Cabinet):
+            plant.observe(now, frame)
+        stop = self._look(now, frame, notes)
+        self._bank.update(now, frame.detectors)
+        if wanted is not self._wanted or wanted is None:
+            self._ask = self._translate(now, wanted, notes)
+        if self._mute != (wanted is None):
+            self._mute = wanted is None
+            if self._mute:
+                notes.append(Intervention("fail-safe", "junction", "no controller can speak: fixed service"))
+        ask = self._help(now, notes)
+        self._note_early(now, ask, notes)
+        mode = plant.mode
+        plant.step(now, ask, stop)
+        if plant.mode != mode:
+            decisions.append(Decision("signal.guard", "junction", plant.mode, self._cause(stop)))
+        self._waiting.update(now, plant, self._bank)
+        self._note_failed(decisions)
+        self.status = self._status()
+        self._wanted, self._frame = wanted, frame
+        self._due = self._next_due()
+        return self._verdict(now, wanted, decisions, notes)
+
+    # -- what must stop the junction -----------------------------------------------------------------
+
+    def _look(self, now: float, frame: Frame, notes: list[Intervention]) -> Stop | None:
+        plant = self._plant
+        stop = self._stops.look(now, frame, self._lamps and plant.mode in ("run", "all-red", "closing"))
+        if isinstance(plant, Engine) and not self._begun:
+            if self._begin(now, plant, frame):
+                self._begun = True
+            elif stop is None:
+                stop = Stop("lamp-feedback", "the lamps cannot be read")
+        if stop != self._stop:
+            self._stop = stop
+            if stop is not None:
+                notes.append(Intervention(stop.rule, "junction", stop.cause))
+        return stop
+
+    def _begin(self, now: float, plant: Engine, frame: Frame) -> bool:
+        """The first scan: take over what the lamps show, else start up. False while they cannot be read."""
+        if not frame.lamps:
+            if self._restarted:
+                plant.flash_s = max(plant.flash_s, RESTART_FLASH_S)
+            return True
+        shown = []
+        for reading in frame.lamps:
+            if reading.quality is Quality.BAD or isinstance(reading.value, str):
+                return False
+            shown.append(int(reading.value))
+        if any(shown):  # all dark: a cold start, nothing to take over
+            plant.take_over(now, tuple(shown))
+        return True
+
+    # -- what is asked -------------------------------------------------------------------------------
+
+    def _translate(self, now: float, wanted: SignalWants | None, notes: list[Intervention]) -> Ask:
+        plan = self.plan
+        if wanted is None:
+            return self._fixed_service(now)
+        unknown = (wanted.call | wanted.hold | wanted.force_off | wanted.omit) - plan.place.keys()
+        if unknown:
+            text = f"not declared at this site: {', '.join(sorted(map(str, unknown)))}"
+            notes.append(Intervention("unknown-phase", "junction", text))
+        mask = plan.mask
+        return Ask(
+            mask(wanted.call),
+            mask(wanted.ped_call),
+            mask(wanted.hold),
+            mask(wanted.force_off),
+            mask(wanted.omit),
+        )
+
+    def _fixed_service(self, now: float) -> Ask:
+        """Every phase in turn for the fallback green, pedestrians with it."""
+        spent = 0
+        for p, state in enumerate(self._plant.state):
+            if state == _GREEN and now - self._plant.since[p] >= self.plan.site.fallback_green_s - EPS:
+                spent |= 1 << p
+        return Ask(call=self.plan.all, ped=self.plan.peds & ~spent, force_off=spent)
+
+    def _help(self, now: float, notes: list[Intervention]) -> Ask:
+        if self._plant.mode != "run":
+            self._helped = -1
+            return self._ask
+        ask, helped = self._waiting.rescue(now, self._plant, self._ask, self._bank)
+        if helped >= 0 and helped != self._helped and ask != self._ask:
+            number = self.plan.ids[helped]
+            since = self._waiting.earliest(helped)
+            waited = now - (now if since is None else since)
+            limit = self.plan.max_red[helped]
+            text = f"demand has waited {waited:.0f} s on red (limit {limit:g} s): served by the guard"
+            notes.append(Intervention("max-red", f"phase {number}", text))
+        self._helped = helped
+        return ask
+
+    def _note_early(self, now: float, ask: Ask, notes: list[Intervention]) -> None:
+        """Say once per green that a force-off came before it was legal."""
+        plant = self._plant
+        early = 0
+        for p in plant.current:
+            if p < 0 or plant.state[p] != _GREEN:
+                continue
+            bit = 1 << p
+            ending = ask.force_off & ~ask.hold & bit and ask.call & ~ask.omit & ~self.plan.company[p]
+            if ending and self._helped < 0 and (now < plant.ready[p] - EPS or plant.ped[p] != Ped.DONT_WALK):
+                early |= bit
+                if not self._refused & bit:
+                    rule = "min-green" if plant.ped[p] == Ped.DONT_WALK else "ped-clearance"
+                    left = max(0.0, plant.ready[p] - now)
+                    notes.append(
+                        Intervention(rule, f"phase {self.plan.ids[p]}", f"kept green {left:.1f} s more")
+                    )
+        self._refused = early
+
+    # -- what is given out ---------------------------------------------------------------------------
+
+    def _note_failed(self, decisions: list[Decision]) -> None:
+        failed = self._bank.failed
+        known = self.status.failed
+        if failed.keys() == known:
+            return
+        for name in sorted(failed.keys() - known):
+            decisions.append(Decision("signal.guard", f"detector {name}", "detector-failed", failed[name]))
+        for name in sorted(known - failed.keys()):
+            decisions.append(
+                Decision("signal.guard", f"detector {name}", "detector-back", "readings are usable")
+            )
+
+    def _cause(self, stop: Stop | None) -> str:
+        if stop is not None:
+            return stop.cause
+        return {"run": "", "all-red": "start-up", "takeover": "lamps were on"}.get(
+            self._plant.mode, "start-up"
+        )
+
+    def _status(self) -> Status:
+        plant, waiting = self._plant, self._waiting
+        versions = (plant.version, waiting.version, self._bank.failed, self._helped, self._stop)
+        if versions == self._versions:
+            return self.status
+        self._versions = versions
+        ids = self.plan.ids
+        return Status(
+            mode=plant.mode,
+            cause=self._cause(self._stop),
+            phases=tuple(
+                PhaseStatus(
+                    ids[p],
+                    _STATES[plant.state[p]],
+                    plant.since[p],
+                    _PEDS[plant.ped[p]],
+                    plant.ped_since[p],
+                    plant.ready[p],
+                    waiting.since[p],
+                    waiting.ped_since[p],
+                )
+                for p in range(len(ids))
+            ),
+            next=tuple(ids[p] for p in plant.next if p >= 0),
+            failed=frozenset(self._bank.failed),
+            overdue=() if self._helped < 0 else (ids[self._helped],),
+        )
+
+    def _next_due(self) -> float:
+        if not self._begun and self._lamps:
+            return NEVER
+        if self._mute or self._stop is not None or self._stops.listening:
+            return NEVER
+        return min(self._plant.wake, self._bank.due, self._waiting.due)
+
+    def _verdict(
+        self, now: float, wanted: SignalWants | None, decisions: list[Decision], notes: list[Intervention]
+    ) -> Verdict[SignalWants]:
+        if self._heartbeat:
+            self._beat = int(now) & 0xFFFF
+        plain = self._outputs()
+        if plain != self._quiet.outputs:
+            self._quiet = Verdict(plain)
+        carried = () if wanted is None else wanted.decisions
+        if not (carried or decisions or notes):
+            return self._quiet
+        return Verdict(replace(self._quiet.outputs, decisions=(*carried, *decisions)), tuple(notes))
+
+    def _outputs(self) -> SignalWants:
+        plant = self._plant
+        if isinstance(plant, Engine):
+            return SignalWants(lamps=plant.lamps, heartbeat=self._beat)
+        names, asked = self.plan.names, plant.asked
+        return SignalWants(
+            hold=frozenset(names(asked.hold)),
+            force_off=frozenset(names(asked.force_off)),
+            omit=frozenset(names(asked.omit)),
+            call=frozenset(names(asked.call)),
+            ped_call=frozenset(names(asked.ped)),
+            heartbeat=self._beat,
+        )
+
+    def _beaten(self, now: float) -> Verdict[SignalWants]:
+        beat = int(now) & 0xFFFF
+        if beat != self._beat:
+            self._beat = beat
+            self._quiet = Verdict(replace(self._quiet.outputs, heartbeat=beat))
+        return self._quiet
+
+    # -- snapshots -----------------------------------------------------------------------------------
+
+    def snapshot(self) -> State:
+        """The exact state: ``resume`` takes all of it, ``restore`` only what may be trusted after a restart."""
+        return {
+            "plant": self._plant.snapshot(),
+            "bank": self._bank.snapshot(),
+            "waiting": self._waiting.snapshot(),
+            "stops": self._stops.snapshot(),
+            "stop": None if self._stop is None else list(self._stop),
+            "begun": self._begun,
+            "restarted": self._restarted,
+            "helped": self._helped,
+            "refused": self._refused,
+            "mute": self._mute,
+        }
+
+    def restore(self, state: State) -> None:
+        """After a restart: keeps faults and the panel's mode, trusts no timer, takes over what the lamps show."""
+        self._stops.restore(state["stops"])
+        self._restarted = True
+
+    def resume(self, state: State) -> None:
+        """Take up the exact state, timers too; for replay, where the saved state is what really ran."""
+        self._plant.resume(state["plant"])
+        self._bank.resume(state["bank"])
+        self._waiting.resume(state["waiting"])
+        self._stops.resume(state["stops"])
+        self._stop = None if state["stop"] is None else Stop(*state["stop"])
+        self._begun, self._restarted = state["begun"], state["restarted"]
+        self._helped, self._refused, self._mute = state["helped"], state["refused"], state["mute"]
+        self.status = self._status()
+        self._due = NEVER
