@@ -106,13 +106,14 @@ class Endpoint:
 class Settings:
     """What ``vigie-central run`` was asked for.
 
-    broker: None starts one in the state directory, else the one to join.
+    broker: None starts one in the state directory (on broker_port, 0: any), else the one to join.
     groups: Sparkplug groups hosted; empty hosts every group.
     """
 
     state: StateDir
     http: Endpoint
     broker: Endpoint | None = None
+    broker_port: int = 0
     groups: tuple[str, ...] = ()
     host_id: str = "vigie"
     ready_file: Path | None = None

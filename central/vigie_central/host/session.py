@@ -80,6 +80,7 @@ class Session:
         self._ticker: asyncio.Task[None] | None = None
         self._farewell: int | None = None
         self._said = asyncio.Event()
+        self._up = asyncio.Event()
 
     @property
     def connected(self) -> bool:
@@ -96,6 +97,15 @@ class Session:
         self._driver.start()
         self._ticker = asyncio.create_task(self._tick(), name="host-ticker")
 
+    async def wait_connected(self, timeout: float) -> bool:
+        """Wait for the first connection; False when it takes longer."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._up.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def close(self) -> None:
         """Say offline on the STATE topic and leave."""
         if self._ticker is not None:
@@ -105,10 +115,9 @@ class Session:
             try:
                 for action in self.host.stop():
                     if isinstance(action, Publish):
-                        self._farewell = self._link.publish(
+                        self._farewell = self._driver.publish(
                             action.topic, action.payload, action.qos, action.retain
                         )
-                self._driver.kick()
                 async with asyncio.timeout(2.0):
                     await self._said.wait()
             except (TransientError, TimeoutError):
@@ -117,9 +126,7 @@ class Session:
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
         """Send at QoS 1 on Vigie's channel; False when it could not be queued now."""
-        sent = self._publish(topic, payload, 1, retain)
-        self._driver.kick()
-        return sent
+        return self._publish(topic, payload, 1, retain)
 
     def acknowledge(self, gateway: str, ack: channel.Ack) -> None:
         """Tell a gateway what is durable. A lost one costs a repetition, nothing else."""
@@ -140,6 +147,7 @@ class Session:
                 self._own_channel(event)
         elif isinstance(event, Connected):
             log.info("broker took us", protocol=event.protocol)
+            self._up.set()
             self._subscribe((("vigie/v1/+/reported", 1), ("vigie/v1/+/resp", 1)))
             self._do(self.host.connected(time.monotonic(), utc_ms()))
             self._on_connected()
@@ -188,7 +196,6 @@ class Session:
                 self._count(action.code)
                 partial = action.code == "unknown-metric"
                 log.debug("sparkplug message dropped", code=action.code, detail=action.detail)
-        self._driver.kick()
 
     def _born(self, birth: Born) -> None:
         self.fleet.born(birth)
@@ -204,7 +211,7 @@ class Session:
 
     def _publish(self, topic: str, payload: bytes, qos: int, retain: bool) -> bool:
         try:
-            self._link.publish(topic, payload, qos, retain)
+            self._driver.publish(topic, payload, qos, retain)
         except TransientError:
             self._count("not-sent")
             return False
@@ -212,7 +219,7 @@ class Session:
 
     def _subscribe(self, filters: Iterable[tuple[str, int]]) -> None:
         try:
-            self._link.subscribe(tuple(filters))
+            self._driver.subscribe(tuple(filters))
         except TransientError:
             self._count("not-sent")
 

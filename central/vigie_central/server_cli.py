@@ -1,0 +1,186 @@
+"""``vigie-central``: make a city's keys, enrol gateways, run the coordinator."""
+
+import asyncio
+import json
+import logging
+import os
+import re
+import secrets
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+import uvloop
+
+from vigie_central.commands import make_command, out, run
+from vigie_central.settings import (
+    DATABASE_VARIABLE,
+    DEFAULT_HTTP,
+    STATE_VARIABLE,
+    Endpoint,
+    Settings,
+    StateDir,
+)
+from vigie_protocols.errors import input_error
+
+app = make_command("The coordinator of a city: keys, enrolments, the running server.")
+State = Annotated[
+    Path | None, typer.Option("--state", envvar=STATE_VARIABLE, help="State directory.", show_default=False)
+]
+GATEWAY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+@app.command()
+def init(state: State = None) -> None:
+    """Make the city's keys and the operator's token in a new state directory."""
+    from vigie_central.policies.keys import make_keys
+
+    where = StateDir.find(state)
+    where.root.mkdir(parents=True, exist_ok=True)
+    make_keys(where.keys, time.time())
+    handle = os.open(where.token, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_urlsafe(32) + "\n")
+    out.print(f"Keys:  {where.keys} (keep a copy of root.pem off this machine)", markup=False)
+    out.print(f"Token: {where.token}", markup=False)
+
+
+@app.command()
+def enrol(
+    gateway: Annotated[str, typer.Argument(help="The gateway's name, as in its file.")],
+    file: Annotated[Path, typer.Option("--out", help="Where to write its key ring.")],
+    district: Annotated[str | None, typer.Option(help="The district it belongs to.")] = None,
+    state: State = None,
+) -> None:
+    """Write the key ring that a gateway's file names, and note the gateway in the records."""
+    from sqlalchemy import Connection
+
+    from vigie_central.policies import tables
+    from vigie_central.policies.keys import make_gateway_ring
+    from vigie_central.store import audit
+    from vigie_central.store.records import Records
+
+    where = _initialised(state)
+    for option, value in (("GATEWAY", gateway), ("--district", district)):
+        if value is not None and not GATEWAY_NAME.fullmatch(value):
+            raise input_error(
+                "command line",
+                option,
+                value,
+                "not a name",
+                "Use a to z, 0 to 9 and -, at most 63 characters.",
+            )
+    now = time.time()
+    ring, root_epoch = make_gateway_ring(where.keys, gateway, now)
+    records = Records(where, os.environ.get(DATABASE_VARIABLE))
+    try:
+        records.open()
+        enrolled = tables.Enrolled(gateway, district, root_epoch)
+
+        def note(connection: Connection) -> None:
+            tables.enrol(connection, enrolled, ring.decode(), now)
+            body = {"district": district, "root_epoch": root_epoch}
+            audit.append(connection, now, "vigie-central enrol", "gateway.enrol", gateway, body)
+
+        records.call(note)
+    finally:
+        records.close()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(ring)
+    except OSError as why:
+        raise input_error(
+            "command line", "--out", str(file), f"cannot be written: {why.strerror}", "Choose another place."
+        ) from why
+    out.print(f"Key ring of {gateway}: {file}", markup=False)
+
+
+@app.command(name="run")
+def run_coordinator(
+    http: Annotated[str, typer.Option(help="Address and port of the API; port 0 takes any.")] = DEFAULT_HTTP,
+    broker: Annotated[str, typer.Option(help="start (or start:PORT), or host:port to join one.")] = "start",
+    group: Annotated[list[str] | None, typer.Option(help="Sparkplug group to host; all without it.")] = None,
+    host_id: Annotated[str, typer.Option(help="Sparkplug host id (STATE topic).")] = "vigie",
+    ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once the API answers.")] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    state: State = None,
+) -> None:
+    """Run the coordinator until SIGTERM."""
+    where = _initialised(state)
+    _set_up_logging(log_level)
+    own, _, port = broker.partition(":")
+    if own == "start" and (not port or port.isdigit()):
+        joined, own_port = None, int(port or 0)
+    else:
+        joined, own_port = Endpoint.parse(broker, "--broker"), 0
+    settings = Settings(
+        state=where,
+        http=Endpoint.parse(http, "--http"),
+        broker=joined,
+        broker_port=own_port,
+        groups=tuple(group or ()),
+        host_id=host_id,
+        ready_file=ready_file,
+        database_url=os.environ.get(DATABASE_VARIABLE),
+    )
+    from vigie_central.server import serve
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))
+
+
+@app.command()
+def audit(state: State = None) -> None:
+    """Check the chain of the audit; exit code 1 when it is broken."""
+    from vigie_central.store import audit as chain
+    from vigie_central.store.records import Records
+
+    records = Records(_initialised(state), os.environ.get(DATABASE_VARIABLE))
+    try:
+        records.open()
+        broken = records.call(chain.verify)
+        lines = records.call(chain.length)
+    finally:
+        records.close()
+    out.print(json.dumps({"lines": lines, "broken_at": broken}), markup=False)
+    if broken is not None:
+        raise typer.Exit(1)
+
+
+def _initialised(state: Path | None) -> StateDir:
+    where = StateDir.find(state)
+    if not where.initialised():
+        raise input_error(
+            "command line",
+            "--state",
+            str(where.root),
+            "this state directory was never initialised",
+            f"Run: vigie-central init --state {where.root}",
+        )
+    return where
+
+
+def _set_up_logging(level: str) -> None:
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise input_error(
+            "command line", "--log-level", level, "no such level", "Use debug, info, warning or error."
+        )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def main() -> None:
+    """Entry point of ``vigie-central``."""
+    run(app)
