@@ -104,9 +104,13 @@ def load_plan(file: Path) -> Plan:
     return Plan(configuration, assembly, layout_hash(table), _hash(configuration))
 
 
+_PLACES = {"uplink", "journal", "runtime_dir", "state_dir"}
+"""Where things stand on this machine does not change what the gateway decides."""
+
+
 def _hash(configuration: Configuration) -> str:
     document = {
-        "gateway": configuration.gateway.model_dump(mode="json", exclude={"uplink", "journal", "runtime_dir", "state_dir"}),
+        "gateway": configuration.gateway.model_dump(mode="json", exclude=_PLACES),
         "profiles": {name: one.model_dump(mode="json") for name, one in configuration.profiles.items()},
         "version": version("vigie"),
     }

@@ -15,9 +15,9 @@ from vigie_controllers.scan import ScanEngine
 from vigie_edge.config import Plan
 from vigie_edge.statefiles import write_atomic
 from vigie_protocols import channel
-from vigie_protocols.envelope import parse_strict_json, verify
+from vigie_protocols.envelope import load_key_ring, parse_strict_json, verify
 from vigie_protocols.errors import FrameError, InputError, Refused, SignatureError
-from vigie_protocols.keys import KeyRing, load_key_ring
+from vigie_protocols.keys import KeyRing
 from vigie_protocols.points import ClockTrust
 
 
@@ -103,8 +103,8 @@ class PolicyShelf:
                 hashes[key] = hashlib.sha256(one.payload).hexdigest()
                 yield
         except (SignatureError, FrameError, Refused) as error:
-            code = "bad-document" if isinstance(error, FrameError) else "bad-signature"
-            self._life.refuse(code, str(error)[:1000])
+            malformed = isinstance(error, FrameError)
+            self._life.refuse("bad-document" if malformed else "bad-signature", str(error)[:1000])
             return
         offer = {
             "audience": bundle.audience,
@@ -165,7 +165,8 @@ class PolicyShelf:
         except OSError as error:
             notes.append(Decision("policy", "report", "not-written", error.strerror or "disk"))
         if refusal is not None:
-            notes.append(Decision("policy", refusal.document or "bundle", "refused", f"{refusal.code}: {refusal.reason}"))
+            told_why = f"{refusal.code}: {refusal.reason}"
+            notes.append(Decision("policy", refusal.document or "bundle", "refused", told_why))
         else:
             notes.append(Decision("policy", "bundle", state, f"generation {told['generation']}"))
 

@@ -189,4 +189,5 @@ class OutputCodec:
             values[place] = bool(values[place])
         for place in self._strings:
             values[place] = values[place].rstrip(b"\0").decode(errors="replace")
-        return OutputFrame(*fields[:8], values=tuple(values))
+        scan, tick, now, expiry, missed, interventions, staged, applied = fields[:8]
+        return OutputFrame(scan, tick, now, expiry, missed, interventions, staged, applied, tuple(values))

@@ -56,11 +56,7 @@ class Control:
     def resume(self, now: float) -> None:
         """Take up where a killed predecessor stood: its last snapshot, policies and leases included."""
         found = self._slot.read()
-        state = None
-        if found is not None:
-            state = msgspec.msgpack.decode(found[1])
-        else:
-            state = self.shelf.stored_snapshot()
+        state = self.shelf.stored_snapshot() if found is None else msgspec.msgpack.decode(found[1])
         if state is not None:
             self.notes += self.engine.restore(state)
 

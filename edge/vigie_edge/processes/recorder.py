@@ -135,13 +135,14 @@ class Recorder:
     def turn(self) -> None:
         """Read both rings, commit both journals, give the rings' room back."""
         if max(self.telemetry.pending, self.replay.pending) < PENDING_LIMIT:
-            position = self._read.readings
-            for position, payload in self.readings.peek(after=position):
+            readings, scans = self._read.readings, self._read.scans
+            for position, payload in self.readings.peek(after=readings):
+                readings = position
                 self._from_field(position, payload)
-            scans = self._read.scans
-            for scans, payload in self.scans.peek(after=scans):
-                self._from_control(scans, payload)
-            self._read = Mark(self.readings.birth, position, self.scans.birth, scans)
+            for position, payload in self.scans.peek(after=scans):
+                scans = position
+                self._from_control(position, payload)
+            self._read = Mark(self.readings.birth, readings, self.scans.birth, scans)
             self._watch_losses()
         mark = msgspec.msgpack.encode(self._read)
         for place, journal in enumerate((self.telemetry, self.replay)):

@@ -116,7 +116,8 @@ class Supervisor:
         self._notify.send("READY=1")
         try:
             while not self.stopping:
-                ready, _, _ = select.select([wake_r, *desk.sockets(), *metrics.sockets()], [], [], self._rest())
+                waited: list[int | socket.socket] = [wake_r, *desk.sockets(), *metrics.sockets()]
+                ready, _, _ = select.select(waited, [], [], self._rest())
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake_r, 512)
                 self._reap()

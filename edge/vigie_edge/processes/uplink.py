@@ -24,9 +24,9 @@ from vigie_edge.statefiles import AcknowledgedFile, write_atomic
 from vigie_edge.telemetry_records import Samples, event_decoder, samples_decoder
 from vigie_edge.wiring import Wiring
 from vigie_protocols import channel
-from vigie_protocols.envelope import verify
+from vigie_protocols.envelope import load_key_ring, verify
 from vigie_protocols.errors import FrameError, LinkDown, Refused, SignatureError, TransientError
-from vigie_protocols.keys import KeyRing, load_key_ring
+from vigie_protocols.keys import KeyRing
 from vigie_protocols.mqttlink import (
     Connected,
     Denied,
@@ -93,9 +93,7 @@ class Uplink:
         self._types = {name: int(_TYPES[kind]) for name, kind in types.items()}
         self._trust_place = plan.table.index[CLOCK_TRUST]
         self._devices = {device.name for device in plan.gateway.devices}
-        self._config = EdgeConfig(
-            plan.gateway.group, self.gateway, extra_subscriptions=self._subscriptions()
-        )
+        self._config = EdgeConfig(plan.gateway.group, self.gateway)
         self.node = EdgeNode(self._config, [], {})
         password = spec.password_file.read_text().strip() if spec.password_file else None
         link = LinkConfig(
@@ -215,7 +213,7 @@ class Uplink:
                 self.board.add("uplink.reconnects")
                 self._reported = b""
                 self.sender.begin()
-                self._act(self.node.connected(self._utc_ms()))
+                self._act([Subscribe(self._subscriptions()), *self.node.connected(self._utc_ms())])
             case Disconnected():
                 self.board.set("uplink.connected", 0)
                 self.node.disconnected()

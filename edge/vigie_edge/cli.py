@@ -1,0 +1,148 @@
+"""The command ``vigie-edge``: run an agent, check its files, look at it, hold a lease."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vigie_protocols.errors import InputError, Problem, VigieError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="L'agent de passerelle / The gateway agent.")
+Config = Annotated[Path, typer.Option("--config", "-c", help="Gateway file (YAML).", exists=False)]
+
+
+def main() -> None:
+    """Entry point; bad input ends with one clear message and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    except VigieError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+
+
+@app.command()
+def run(
+    config: Config,
+    lockstep: Annotated[str, typer.Option(help="HOST:PORT of a simulator that paces this agent.")] = "",
+    clock_trusted: Annotated[
+        bool, typer.Option(help="UTC is kept by somebody else (a container's host) and may be trusted.")
+    ] = False,
+) -> None:
+    """Run the agent of one gateway until it is told to stop."""
+    from vigie_edge.config import load_plan
+    from vigie_edge.processes.supervisor import Supervisor
+    from vigie_edge.wiring import Bells, Wiring, prepare_runtime
+
+    plan = load_plan(config)
+    runtime = prepare_runtime(plan)
+    sys.exit(Supervisor(Wiring(plan, runtime, Bells(), lockstep, clock_trusted)).run())
+
+
+@app.command()
+def check(files: Annotated[list[Path], typer.Argument(help="Gateway files or device profiles.")]) -> None:
+    """Check gateway files or profiles: every problem at once, with its line; exit code 2 if there is any."""
+    from vigie_edge.config import load_plan
+    from vigie_protocols.profile import load_profile
+    from vigie_protocols.yamlfile import read_yaml
+
+    problems: list[Problem] = []
+    for file in files:
+        try:
+            if "profile" in read_yaml(file).data:
+                profile = load_profile(file)
+                typer.echo(f"{file}: profile {profile.profile}, {len(profile.expand())} points: good")
+                if profile.watchdog is not None and profile.watchdog.none:
+                    typer.echo(f"{file}: warning: no watchdog: {profile.watchdog.none}")
+                continue
+            plan = load_plan(file)
+        except InputError as error:
+            problems += error.problems
+            continue
+        counts = f"{len(plan.gateway.devices)} devices, {len(plan.points)} points, {len(plan.assembly.specs)} loops"
+        typer.echo(f"{file}: gateway {plan.gateway.gateway}, {counts}: good")
+        for device in plan.gateway.devices:
+            watchdog = plan.configuration.profiles[device.profile].watchdog
+            if watchdog is not None and watchdog.none:
+                typer.echo(f"{file}: warning: {device.name} has no watchdog: {watchdog.none}")
+    if problems:
+        raise InputError(problems)
+
+
+def _ask(config: Path, action: str, args: dict[str, Any], holder: str = "local") -> dict[str, Any]:
+    from vigie_edge.local import ask
+    from vigie_protocols.gateway import load_gateway
+
+    answer = ask(load_gateway(config).gateway.runtime_dir, action, args, holder)
+    if not answer.get("ok"):
+        sys.stderr.write(f"refused: {answer.get('code')}: {answer.get('reason')}\n")
+        sys.exit(1)
+    result: dict[str, Any] = answer.get("result", {})
+    return result
+
+
+@app.command()
+def status(config: Config, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Show a running agent: processes, scans, links, journal, uplink, leases."""
+    from vigie_edge.status import show
+
+    result = _ask(config, "status", {})
+    leases = _ask(config, "lease.list", {})["leases"]
+    if as_json:
+        typer.echo(json.dumps({**result, "leases": leases}))
+    else:
+        show(result, leases)
+
+
+lease_app = typer.Typer(no_args_is_help=True, help="Baux / Leases: force a point for a while, with a reason.")
+app.add_typer(lease_app, name="lease")
+
+
+@lease_app.command("take")
+def lease_take(
+    config: Config,
+    point: Annotated[str, typer.Argument(help="device/point")],
+    value: Annotated[str, typer.Argument(help="JSON value: true, 3, 12.5")],
+    reason: Annotated[str, typer.Option(help="Why; it is journalled.")],
+    holder: Annotated[str, typer.Option(help="Who.")],
+    ttl: Annotated[float, typer.Option(help="Seconds to live.")] = 600.0,
+) -> None:
+    """Force one point (commissioning). Guards still come after it; it ends by itself."""
+    try:
+        forced = json.loads(value)
+    except ValueError:
+        sys.stderr.write(f"VALUE = {value}: not a JSON value. Write true, false or a number.\n")
+        sys.exit(2)
+    args = {"forces": {point: forced}, "reason": reason, "ttl_s": ttl}
+    typer.echo(json.dumps(_ask(config, "lease.take", args, holder)))
+
+
+@lease_app.command("release")
+def lease_release(
+    config: Config,
+    lease_id: Annotated[str, typer.Argument(help="As lease take or lease list gave it.")],
+    holder: Annotated[str, typer.Option(help="Who took it.")],
+) -> None:
+    """Give a lease back early."""
+    typer.echo(json.dumps(_ask(config, "lease.release", {"id": lease_id}, holder)))
+
+
+@lease_app.command("list")
+def lease_list(config: Config) -> None:
+    """Leases in force."""
+    typer.echo(json.dumps(_ask(config, "lease.list", {})["leases"], indent=2))
+
+
+@app.command()
+def confirm(config: Config) -> None:
+    """Vouch for the policy bundle that waits while the clock cannot be trusted."""
+    _ask(config, "policy.confirm", {})
+    typer.echo("confirmed")
+
+
+if __name__ == "__main__":
+    main()
