@@ -10,8 +10,8 @@ export interface LiveHandlers {
   link(state: Link): void;
 }
 
-// The coordinator sends at least the run or a value every few seconds; a silent socket may be a dead path.
-const SILENCE_MS = 20_000;
+// A district under control says something every few seconds; a socket silent for so long may be a dead path.
+const SILENCE_MS = 60_000;
 
 /** Opens the channel and keeps it open until the returned function is called. */
 export function openLive(handlers: LiveHandlers): () => void {

@@ -70,7 +70,7 @@ export interface Alarm {
 
 /** The simulator's progress; without a simulator there is none. */
 export interface Run {
-  utc: number;
+  utc?: number;
   t?: number;
   duration?: number;
   speed?: number;

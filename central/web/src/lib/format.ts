@@ -53,5 +53,5 @@ export function span(seconds: number): string {
 
 /** The first figures of a hash: enough to compare by eye. */
 export function shortHash(hash: string): string {
-  return hash.replace(/^sha256:/, "").slice(0, 10);
+  return hash.replace(/^sha256:/, "").slice(0, 8);
 }

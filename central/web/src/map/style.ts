@@ -25,7 +25,7 @@ export function mapStyle(inventory: Inventory, palette: Palette, language: Langu
   const width = (extra: number) => [
     "interpolate", ["exponential", 2], ["zoom"],
     10, ["+", ["*", lanes, 0.11], extra],
-    20, ["+", ["*", lanes, PIXELS_PER_LANE_AT_20], extra * 40],
+    20, ["+", ["*", lanes, PIXELS_PER_LANE_AT_20], extra * 4],
   ];
   const line = { "line-cap": "round", "line-join": "round" };
   return {
@@ -38,7 +38,7 @@ export function mapStyle(inventory: Inventory, palette: Palette, language: Langu
     },
     layers: [
       { id: "land", type: "background", paint: { "background-color": palette.land } },
-      { id: "casing", type: "line", source: "roads", layout: line, paint: { "line-color": palette.casing, "line-width": width(0.06) } },
+      { id: "casing", type: "line", source: "roads", layout: line, paint: { "line-color": palette.casing, "line-width": width(2) } },
       { id: "road", type: "line", source: "roads", layout: line, paint: { "line-color": roadColour(palette), "line-width": width(0) } },
       {
         id: "pipe", type: "line", source: "pipes", layout: line,
@@ -56,7 +56,7 @@ export function mapStyle(inventory: Inventory, palette: Palette, language: Langu
       {
         id: "disc", type: "circle", source: "junctions",
         paint: {
-          "circle-radius": DISC_RADIUS, "circle-color": palette.disc, "circle-opacity": 0.9,
+          "circle-radius": ["interpolate", ["linear"], ["zoom"], ...scaled(DISC_RADIUS)], "circle-color": palette.disc, "circle-opacity": 0.9,
           "circle-stroke-color": palette.discLine, "circle-stroke-width": 1.2,
         },
       },
@@ -64,6 +64,7 @@ export function mapStyle(inventory: Inventory, palette: Palette, language: Langu
         id: "heads", type: "symbol", source: "heads",
         layout: {
           "icon-image": ["get", "image"], "icon-offset": ["get", "offset"],
+          "icon-size": ["interpolate", ["linear"], ["zoom"], ...scaled(1)],
           "icon-allow-overlap": true, "icon-ignore-placement": true,
         },
       },
@@ -71,7 +72,7 @@ export function mapStyle(inventory: Inventory, palette: Palette, language: Langu
         id: "junction-name", type: "symbol", source: "junctions",
         layout: {
           "text-field": ["get", `name_${language}`], "text-size": 12.5, "text-font": ["system-ui"],
-          "text-anchor": "top", "text-offset": [0, 3.5], "text-max-width": 14, "text-allow-overlap": true,
+          "text-anchor": "top", "text-offset": ["interpolate", ["linear"], ["zoom"], 12, ["literal", [0, 0.7]], 14.5, ["literal", [0, 3.5]]], "text-max-width": 14, "text-allow-overlap": true,
         },
         paint: { "text-color": palette.label, "text-halo-color": palette.halo, "text-halo-width": 2 },
       },
@@ -98,6 +99,11 @@ export function relabel(map: MapLibreMap, language: Language): void {
   const text: ExpressionSpecification = ["get", `name_${language}`];
   map.setLayoutProperty("road-name", "text-field", text);
   map.setLayoutProperty("junction-name", "text-field", text);
+}
+
+/** Marks shrink as one zooms out, so that neighbours do not cover each other. */
+function scaled(size: number): number[] {
+  return [11.5, size * 0.15, 13, size * 0.45, 14, size * 0.75, 14.5, size];
 }
 
 export function collection(features: Features): GeoJSON.FeatureCollection {

@@ -20,7 +20,8 @@ import { collection, mapStyle, recolour, relabel } from "./style.ts";
 // Without this the built page has no worker and shows an empty map, silently.
 setWorkerUrl(workerUrl);
 
-const PADDING = { top: 62, bottom: 62, left: 62, right: 62 };
+const PADDING = 62;
+const PADDING_NARROW = 30;
 const HEADS_EVERY_MS = 120;
 
 export interface ViewOptions {
@@ -74,7 +75,7 @@ export class DistrictView {
       container: options.container,
       style: mapStyle(inventory, palette, options.language),
       bounds: bounds(inventory),
-      fitBoundsOptions: { padding: PADDING },
+      fitBoundsOptions: { padding: padding(options.container) },
       attributionControl: false,
       dragRotate: false,
       pitchWithRotate: false,
@@ -89,7 +90,7 @@ export class DistrictView {
     this.map.touchZoomRotate.disableRotation();
     this.map.on("load", () => {
       addHeadImages(this.map, t);
-      this.map.addLayer(this.lamps, "disc");
+      this.map.addLayer(this.lamps, "road-name");
       this.#ready = true;
       this.refresh();
       ready();
@@ -120,7 +121,7 @@ export class DistrictView {
   }
 
   fit(): void {
-    this.map.fitBounds(bounds(this.#options.inventory), { padding: PADDING, animate: !calm() });
+    this.map.fitBounds(bounds(this.#options.inventory), { padding: padding(this.#options.container), animate: !calm() });
   }
 
   show(feature: Feature): void {
@@ -181,6 +182,10 @@ export class DistrictView {
 
 function isSignal(feature: Feature): boolean {
   return feature.properties.kind === "signal";
+}
+
+function padding(container: HTMLElement): number {
+  return container.clientWidth < 600 ? PADDING_NARROW : PADDING;
 }
 
 function calm(): boolean {

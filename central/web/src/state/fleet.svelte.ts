@@ -8,6 +8,7 @@ import { Values } from "./values.ts";
 const EVENTS_KEPT = 200;
 // Tables follow at a pace that can be read; the map follows every message.
 const TABLE_MS = 250;
+const ASK_MS = 3000;
 
 export class Fleet {
   readonly values = new Values();
@@ -38,14 +39,17 @@ export class Fleet {
       message: (message) => this.#take(message),
       link: (state) => {
         this.link = state;
-        if (state === "open" && !this.inventory) void this.#learn();
+        if (state === "open") void this.#learn();
       },
     });
     const second = window.setInterval(() => (this.now = Date.now()), 1000);
+    // A scenario may bring its inventory after the page was opened.
+    const ask = window.setInterval(() => void this.#learn(), ASK_MS);
     const table = window.setInterval(() => this.#refresh(), TABLE_MS);
     return () => {
       stopLive();
       window.clearInterval(second);
+      window.clearInterval(ask);
       window.clearInterval(table);
     };
   }
@@ -70,6 +74,7 @@ export class Fleet {
   }
 
   async #learn(): Promise<void> {
+    if (this.inventory || this.link !== "open") return;
     this.inventory = await fetchInventory();
     this.inventoryAsked = true;
     if (this.inventory) this.trends.bind(this.inventory);
@@ -126,7 +131,7 @@ export class Fleet {
 
   #progress(run: Run | null): void {
     this.run = run;
-    if (run && run.utc > this.utc) this.utc = run.utc;
+    if (run?.utc !== undefined && run.utc > this.utc) this.utc = run.utc;
     this.#dirty = true;
   }
 }
