@@ -78,9 +78,10 @@ class Coordinator:
         self._opening = asyncio.create_task(asyncio.to_thread(self.records.open))
         await self.history.open()
         self.fleet.remember(await self.history.last())
-        self.broker = self.settings.broker or await asyncio.to_thread(self._start_broker)
+        broker = self.settings.broker or await asyncio.to_thread(self._start_broker)
+        self.broker = broker
         await self._opening
-        core = await self._wire(self.broker)
+        core = await self._wire(broker)
         self._server = _Server(
             uvicorn.Config(
                 make_app(core),

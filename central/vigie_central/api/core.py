@@ -15,6 +15,7 @@ from vigie_central.policies.service import PolicyService
 from vigie_central.store.history import History
 from vigie_central.store.records import Records
 
+PREFIX = "/api/v1"
 ACTOR = "operator"
 """Who holds the token, in the audit: there is one token and so one name."""
 

@@ -4,11 +4,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response, WebSocket
 
-from vigie_central.api.core import ACTOR, OPERATOR, VIEWER, CoreOf
+from vigie_central.api.core import ACTOR, OPERATOR, PREFIX, VIEWER, CoreOf
 from vigie_central.api.problems import Problematic
 from vigie_protocols.strictjson import parse_strict_json
 
-router = APIRouter(tags=["city"])
+router = APIRouter(prefix=PREFIX, tags=["city"])
 MAX_RUN = 64 * 1024
 
 

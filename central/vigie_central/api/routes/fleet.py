@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from vigie_central.api import models
-from vigie_central.api.core import VIEWER, CoreOf, Limit
+from vigie_central.api.core import PREFIX, VIEWER, CoreOf, Limit
 from vigie_central.api.problems import Problematic, wrong
 from vigie_central.host.fleet import Gateway
 
-router = APIRouter(tags=["fleet"])
+router = APIRouter(prefix=PREFIX, tags=["fleet"])
 MAX_BUCKETS = 5000
 LAST_UTC = 253_402_300_799.0
 

@@ -4,12 +4,12 @@ import msgspec
 from fastapi import APIRouter
 
 from vigie_central.api import models
-from vigie_central.api.core import ACTOR, OPERATOR, VIEWER, CoreOf
+from vigie_central.api.core import ACTOR, OPERATOR, PREFIX, VIEWER, CoreOf
 from vigie_central.api.views import policy_row
 from vigie_central.policies import tables
 from vigie_protocols.errors import InputError
 
-router = APIRouter(prefix="/policies", tags=["policies"])
+router = APIRouter(prefix=f"{PREFIX}/policies", tags=["policies"])
 
 
 @router.get("", dependencies=[VIEWER])
