@@ -74,8 +74,8 @@ def check(files: Annotated[list[Path], typer.Argument(help="Gateway files or dev
 
 
 def _ask(config: Path, action: str, args: dict[str, Any], holder: str = "local") -> dict[str, Any]:
-    from vigie_edge.local import ask
     from vigie_protocols.gateway import load_gateway
+    from vigie_protocols.localsocket import ask
 
     answer = ask(load_gateway(config).gateway.runtime_dir, action, args, holder)
     if not answer.get("ok"):

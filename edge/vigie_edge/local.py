@@ -7,21 +7,19 @@ control by its mailbox and comes back by its answers.
 import contextlib
 import json
 import os
-import selectors
 import socket
 import uuid
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from vigie_edge import clock
 from vigie_edge.wiring import Wiring
-from vigie_protocols.errors import DeviceTimeout, LinkDown
+from vigie_protocols.localsocket import SOCKET_NAME
 
-SOCKET_NAME = "command"
 _MAX_LINE = 64 << 10
 _MAX_PEERS = 16
 _ANSWER_S = 5.0
+"""Seconds control has to answer."""
 
 
 class LocalDesk:
@@ -124,24 +122,3 @@ class LocalDesk:
             self._drop(peer)
         self._listener.close()
         self._path.unlink(missing_ok=True)
-
-
-def ask(runtime: Path, action: str, args: dict[str, Any] | None = None, holder: str = "local") -> dict[str, Any]:
-    """One request to a running agent; raises LinkDown when none runs, DeviceTimeout when it is silent."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one, selectors.DefaultSelector() as waiter:
-        try:
-            one.connect(str(runtime / SOCKET_NAME))
-        except OSError as error:
-            raise LinkDown(f"no agent answers at {runtime / SOCKET_NAME}: {error.strerror}") from error
-        one.sendall(json.dumps({"action": action, "args": args or {}, "holder": holder}).encode() + b"\n")
-        waiter.register(one, selectors.EVENT_READ)
-        received = b""
-        while not received.endswith(b"\n"):
-            if not waiter.select(2 * _ANSWER_S):
-                raise DeviceTimeout("the agent did not answer in 10 s")
-            data = one.recv(1 << 20)
-            if not data:
-                raise LinkDown("the agent closed the connection")
-            received += data
-        answer: dict[str, Any] = json.loads(received)
-        return answer

@@ -70,6 +70,10 @@ class EquipmentRig:
         for point, value in taken:
             self.equipment.command(instant, point, value)
 
+    def begin(self, now: float, utc: float) -> None:
+        """A new tick, without sockets."""
+        self.now, self.utc, self.commands_seen = now, utc, 0
+
     async def wait_commands(self, count: int) -> None:
         """Nothing to wait for where every write is answered."""
 

@@ -25,6 +25,10 @@ class Rig(Protocol):
         """Serve on a free loopback port; returns the endpoint as a gateway file writes it."""
         ...
 
+    def begin(self, now: float, utc: float) -> None:
+        """A new tick in a run without sockets (``refresh`` does the same and serves it)."""
+        ...
+
     async def refresh(self, now: float, utc: float) -> None:
         """Serve the plant's state of this tick (simulated seconds since start, and UTC seconds)."""
         ...

@@ -1,0 +1,34 @@
+"""Asking a running agent on the same machine: one JSON object a line over its command socket (mode 0600)."""
+
+import json
+import selectors
+import socket
+from pathlib import Path
+from typing import Any
+
+from vigie_protocols.errors import DeviceTimeout, LinkDown
+
+SOCKET_NAME = "command"
+"""The socket's name in the agent's runtime directory."""
+_ANSWER_S = 10.0
+
+
+def ask(runtime: Path, action: str, args: dict[str, Any] | None = None, holder: str = "local") -> dict[str, Any]:
+    """One request to a running agent; raises LinkDown when none runs, DeviceTimeout when it is silent."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one, selectors.DefaultSelector() as waiter:
+        try:
+            one.connect(str(runtime / SOCKET_NAME))
+        except OSError as error:
+            raise LinkDown(f"no agent answers at {runtime / SOCKET_NAME}: {error.strerror}") from error
+        one.sendall(json.dumps({"action": action, "args": args or {}, "holder": holder}).encode() + b"\n")
+        waiter.register(one, selectors.EVENT_READ)
+        received = b""
+        while not received.endswith(b"\n"):
+            if not waiter.select(_ANSWER_S):
+                raise DeviceTimeout("the agent did not answer in 10 s")
+            data = one.recv(1 << 20)
+            if not data:
+                raise LinkDown("the agent closed the connection")
+            received += data
+        answer: dict[str, Any] = json.loads(received)
+        return answer
