@@ -210,12 +210,12 @@ class PumpGuard:
             notes.intervene("dry-run", motor.name, f"the well is below {self.site.dry_run_m:.2f} m")
             notes.decide(motor.name, "stop", "the well is at its dry-run level")
         elif was_on and not run:
-            left = motor.site.min_run_s - (now - motor.since)
-            if left > 0.0:
-                notes.intervene("min-run", motor.name, f"it must run {left:.0f} s more")
+            ran = now - motor.since
+            if ran < motor.site.min_run_s:
+                notes.intervene("min-run", motor.name, f"it must run {motor.site.min_run_s - ran:.0f} s more")
             else:
                 motor.stop(now)
-                notes.decide(motor.name, "stop", f"no longer wanted after {now - motor.since:.0f} s")
+                notes.decide(motor.name, "stop", f"no longer wanted after {ran:.0f} s")
 
     def _start_order(self, asked: WaterOutputs) -> list[int]:
         """Pumps that somebody asked for before those that only the level asks for."""

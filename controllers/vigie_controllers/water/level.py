@@ -197,7 +197,10 @@ class LevelController:
         """Between the pumps' lowest and highest speed as the level goes from lead stop to lag start."""
         config, pump = self._config, self._site.pumps[0]
         share = (level - config.lead_stop_m) / (config.lag_start_m - config.lead_stop_m)
-        return pump.speed_low_pct + min(max(share, 0.0), 1.0) * (pump.speed_high_pct - pump.speed_low_pct)
+        # Whole tenths, so that not every millimetre of water is written to a drive.
+        return round(
+            pump.speed_low_pct + min(max(share, 0.0), 1.0) * (pump.speed_high_pct - pump.speed_low_pct), 1
+        )
 
     def _gate(self, now: float, level: float, inputs: WaterInputs) -> float | None:
         config, basin = self._config, self._site.basin
@@ -216,7 +219,7 @@ class LevelController:
                 return None
             share = (stored - config.gate_relief_m) / (basin.level_max_m - config.gate_relief_m)
             opening = max(opening, min(max(share, 0.0), 1.0) * basin.gate_high_pct)
-        return min(max(opening, basin.gate_low_pct), basin.gate_high_pct)
+        return min(max(round(opening, 1), basin.gate_low_pct), basin.gate_high_pct)
 
     # -- snapshots ------------------------------------------------------------------------------------
 
