@@ -345,7 +345,8 @@ class ModbusDriver:
                     raise FrameError("answer of the wrong length")
                 pdu = request.with_register(int.from_bytes(held[2:], "big"), station.limits)
             echo = await self._request(station, pdu, urgent=True)
-            if echo[:5] != pdu[:5]:
+            # Function and address; a device may echo the value it made of ours, which reading back will show.
+            if echo[:3] != pdu[:3]:
                 raise FrameError("the device confirms another write than was sent")
         except VigieError as error:
             if not self._failed(station, error):
