@@ -335,7 +335,8 @@ class Bench:
         (self.folder / "gateway.yaml").write_text(
             "gateway: gw\nsite: {name: Essai, lat: 45.5, lon: -73.6}\n"
             f"links:\n  field: {self.device.link(self.proxy.port)}\n"
-            "devices:\n  - {name: cab, profile: probe, link: field, prefix: PREFIX, namespace: urn:vigie:test}\n".replace(
+            "devices:\n"
+            "  - {name: cab, profile: probe, link: field, prefix: PREFIX, namespace: urn:vigie:test}\n".replace(
                 "PREFIX", "cab" if self.device.protocol == "mqtt" else '""'
             )
         )
