@@ -92,8 +92,9 @@ class WaterSite(Strict):
     level_settle_s: float = Field(default=30.0, ge=0, le=3600)
     """So long must a sensor that jumped behave before it is believed again."""
     level_disagree_m: float = Field(default=0.25, gt=0)
-    level_frozen_s: float = Field(default=900.0, ge=0)
-    """A level that does not move at all for so long while a pump runs is frozen; 0: do not judge."""
+    level_frozen_s: float = Field(default=1800.0, ge=0)
+    """A level that does not move at all for so long while a pump runs is frozen; 0: do not judge. Should it
+    have been a true balance, the pumps' stop moves it at once and it is believed again."""
     float_run_s: float = Field(default=120.0, ge=1, le=3600)
     """In float mode pumps run on for so long after the high float has fallen."""
     basin: BasinSite | None = None

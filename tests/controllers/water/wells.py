@@ -6,8 +6,8 @@ from typing import Any
 from vigie_controllers.loops import GuardedLoop
 from vigie_controllers.registry import KINDS
 from vigie_controllers.water.domain import WaterDomain
-from vigie_controllers.water.site import water_roles
-from vigie_protocols.points import Quality, Reading, Value, ValueType
+from vigie_controllers.water.site import WaterSite, water_roles
+from vigie_protocols.points import Quality, Reading, Value
 
 SITE: dict[str, Any] = {
     "level_max_m": 4.0,
@@ -38,8 +38,6 @@ CLOCK = Reading(0.0, Quality.BAD)
 
 def domain(site: dict[str, Any] | None = None, leave_out: tuple[str, ...] = ()) -> WaterDomain:
     raw = {**SITE, **(site or {})}
-    from vigie_controllers.water.site import WaterSite
-
     roles = water_roles(WaterSite.model_validate(raw))
     return WaterDomain.of(raw, {role.name: f"st/{role.name}" for role in roles if role.name not in leave_out})
 
@@ -140,4 +138,4 @@ def settled(well: Well) -> Well:
     return well
 
 
-__all__ = ["CLOCK", "LEVELS", "SITE", "ValueType", "Well", "domain", "loop", "settled"]
+__all__ = ["CLOCK", "LEVELS", "SITE", "Well", "domain", "loop", "settled"]
