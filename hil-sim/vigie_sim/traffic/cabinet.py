@@ -228,7 +228,8 @@ class PhaseCabinet(Cabinet):
         self._sensing = sensing
         self._gap_s, self._max_green_s = gap_s, max_green_s
         self._recall = self._plan.mask(recall)
-        self._written = {word: [False] * len(site.phases) for word in ("Hold", "ForceOff", "Omit", "Call")}
+        self._rows = max(self._plan.ids)
+        self._written = {word: [False] * self._rows for word in ("Hold", "ForceOff", "Omit", "Call")}
         self._ped_calls = 0
         self._last_seen = [float("-inf")] * len(site.phases)
         self._next_step = 0.0
@@ -249,8 +250,11 @@ class PhaseCabinet(Cabinet):
         """Requests as written, phases and lamps as they are."""
         engine = self._engine
         running = engine.mode not in ("flash", "dark", "start") and not self.flashing
-        states = [int(_PHASE_LAMPS[state]) if running else int(Lamp.FLASH_RED) for state in engine.state]
-        peds = [int(_PED_LAMPS[ped]) if running else int(Lamp.DARK) for ped in engine.ped]
+        states = [int(Lamp.RED if running else Lamp.FLASH_RED)] * self._rows
+        peds = [int(Lamp.RED if running else Lamp.DARK)] * self._rows
+        if running:
+            for number, state, ped in zip(self._plan.ids, engine.state, engine.ped, strict=True):
+                states[number - 1], peds[number - 1] = int(_PHASE_LAMPS[state]), int(_PED_LAMPS[ped])
         return {
             **{f"Phases.{word}": list(row) for word, row in self._written.items()},
             "Phases.State": states,
@@ -293,7 +297,8 @@ class PhaseCabinet(Cabinet):
         call = seen | self._recall | self._ped_calls
         if self.remote:
             hold, force, omit, more = (
-                _mask(self._written[word]) for word in ("Hold", "ForceOff", "Omit", "Call")
+                plan.mask(number for number, on in enumerate(self._written[word], start=1) if on)
+                for word in ("Hold", "ForceOff", "Omit", "Call")
             )
             ask = Ask(call | more, self._ped_calls, hold, force, omit)
         else:
@@ -311,10 +316,6 @@ class PhaseCabinet(Cabinet):
                 if now - self._last_seen[p] >= self._gap_s or on >= self._max_green_s:
                     ripe |= 1 << p
         return ripe
-
-
-def _mask(row: Sequence[bool]) -> int:
-    return sum(1 << place for place, on in enumerate(row) if on)
 
 
 _PHASE_LAMPS: dict[int, Lamp] = {

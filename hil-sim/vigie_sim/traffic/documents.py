@@ -123,7 +123,8 @@ def _lamp_rows(row: _Row, junction: Junction) -> None:
 
 
 def _cabinet_rows(row: _Row, junction: Junction) -> None:
-    count = len(junction.site.phases)
+    # Rows count phases by their NEMA numbers, as the rows of a cabinet do; gaps stay at rest.
+    count = max(phase.id for phase in junction.site.phases)
     for word, node, fr, en in (
         ("hold", "Phases.Hold", "Phase {i} : maintien", "Phase {i}: hold"),
         ("force_off", "Phases.ForceOff", "Phase {i} : fin forcée", "Phase {i}: force-off"),
@@ -159,12 +160,11 @@ def loop_points(junction: Junction) -> dict[str, str]:
     for number in range(1, len(junction.crossings) + 1):
         roles[f"detector.b{number}"] = f"{device}/button.{number}.call"
     if junction.site.actuation == "cabinet":
-        for place, phase in enumerate(junction.site.phases, start=1):
-            for word in ("hold", "force_off", "omit", "call"):
-                roles[f"phase.{phase.id}.{word}"] = f"{device}/phase.{place}.{word}"
-            roles[f"phase.{phase.id}.state"] = f"{device}/phase.{place}.state"
+        for phase in junction.site.phases:
+            for word in ("hold", "force_off", "omit", "call", "state"):
+                roles[f"phase.{phase.id}.{word}"] = f"{device}/phase.{phase.id}.{word}"
             if phase.walk_s > 0:
-                roles[f"ped.{phase.id}.state"] = f"{device}/ped.{place}.state"
+                roles[f"ped.{phase.id}.state"] = f"{device}/ped.{phase.id}.state"
         roles["cabinet.flash"] = f"{device}/cabinet.flash"
     else:
         for number, channel in enumerate(junction.site.channels, start=1):

@@ -35,25 +35,31 @@ class LinkMatrix:
 def green_stages(signal: Signal) -> tuple[Stage, ...]:
     """The stages of a program that are a phase: something is green and nothing is yellow, each once.
 
-    Stages that differ in ``G`` and ``g`` alone are one; ``g`` wins. Durations of repeated stages add up.
+    Stages are told apart by the vehicles they let go: the one in which the pedestrians of a phase already
+    clear the crossing is part of it, as are stages that differ in ``G`` and ``g`` alone (``g`` wins).
+    Durations of the parts add up.
     """
+    feet = {one.link for one in signal.connections if one.crossing}
     found: dict[tuple[bool, ...], Stage] = {}
     for stage in signal.stages:
         if any(letter in "yYu" for letter in stage.state) or not any(
             letter in GREEN for letter in stage.state
         ):
             continue
-        key = tuple(letter in GREEN for letter in stage.state)
+        key = tuple(letter in GREEN and link not in feet for link, letter in enumerate(stage.state))
+        if not any(key):
+            key = tuple(letter in GREEN for letter in stage.state)
         known = found.get(key)
-        if known is None:
-            found[key] = stage
-        else:
-            letters = (
-                "g" if "g" in (one, other) else one
-                for one, other in zip(known.state, stage.state, strict=True)
-            )
-            found[key] = Stage("".join(letters), known.duration + stage.duration, known.name)
+        found[key] = stage if known is None else _joined(known, stage)
     return tuple(found.values())
+
+
+def _joined(one: Stage, other: Stage) -> Stage:
+    letters = []
+    for a, b in zip(one.state, other.state, strict=True):
+        pair = {a, b}
+        letters.append("g" if "g" in pair else "G" if "G" in pair else a)
+    return Stage("".join(letters), one.duration + other.duration, one.name)
 
 
 def link_matrix(network: Network, signal: Signal) -> LinkMatrix:
