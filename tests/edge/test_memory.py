@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vigie_controllers.image import PointTable
 from vigie_edge.memory.board import Board
-from vigie_edge.memory.image import ImageCodec, OutputCodec, OutputFrame, TwoSlot, layout_hash
+from vigie_edge.memory.image import Columns, ImageCodec, OutputCodec, OutputFrame, TwoSlot, layout_hash
 from vigie_edge.memory.ring import Ring
 from vigie_protocols.points import Quality, Reading, ValueType
 
@@ -34,7 +34,12 @@ def test_an_image_comes_back_as_it_was_packed(data: st.DataObject) -> None:
         Reading(data.draw(values[kind]), data.draw(st.sampled_from(Quality)), 1.5, data.draw(st.floats(0, 1e9)))
         for kind in TABLE.types
     )
-    image = codec.unpack(7, codec.pack(3, 12.25, 1.7e9, readings))
+    columns = Columns(TABLE)
+    columns.values = [one.value for one in readings]
+    columns.quality = bytearray(one.quality for one in readings)
+    columns.source = [one.source_time for one in readings]
+    columns.arrival = [one.arrival for one in readings]
+    image = codec.unpack(7, codec.pack(3, 12.25, 1.7e9, columns))
     assert (image.frame, image.tick, image.now, image.utc) == (7, 3, 12.25, 1.7e9)
     assert image.readings == readings
     assert [type(one.value) for one in image.readings] == [type(one.value) for one in readings]

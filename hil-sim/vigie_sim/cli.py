@@ -1,0 +1,165 @@
+"""The command ``vigie-sim``: runs, the demo, scaffolds, benches."""
+
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vigie_protocols.errors import InputError, VigieError, input_error
+from vigie_sim import report as reports
+from vigie_sim.traffic.cli import traffic_app
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Le simulateur / The hardware-in-the-loop simulator.")
+app.add_typer(traffic_app, name="traffic")
+console = Console()
+
+Report = Annotated[Path | None, typer.Option("--report", help="Write the report (JSON) here.")]
+Score = Annotated[Path | None, typer.Option("--score", help="Write the score (seeded outcomes alone) here.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+
+
+def main() -> None:
+    """Entry point; bad input ends with one clear message and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    except VigieError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+
+
+@app.command()
+def run(
+    sumo: Annotated[Path, typer.Option("--sumo", help="SUMO configuration (.sumocfg) with traffic lights.")],
+    report: Report = None,
+    score: Score = None,
+    seed: Seed = 1,
+    in_process: Annotated[bool, typer.Option("--in-process", help="The same without sockets.")] = False,
+    central: Annotated[bool, typer.Option(help="With a coordinator and its broker.")] = True,
+    controller: Annotated[str, typer.Option(help="Kind of the first controller.")] = "signal.actuated",
+    seconds: Annotated[float | None, typer.Option(help="Only the first so many simulated seconds.")] = None,
+    baseline: Annotated[bool, typer.Option(help="Also run the network's own programs.")] = True,
+) -> None:
+    """Put every signal of a SUMO scenario under real agents over OPC UA, in lock-step, for its whole time."""
+    from vigie_controllers.loops import ControllerSpec
+    from vigie_controllers.registry import KINDS
+    from vigie_sim.foreign import ForeignScenario
+
+    known = sorted(name for name, kind in KINDS.items() if kind.domain == "signal")
+    if controller not in known:
+        raise input_error("command line", "--controller", controller, "no such kind", f"Take one of {', '.join(known)}.")
+    chain = [controller, *(name for name in ("signal.actuated",) if name != controller)]
+    scenario = ForeignScenario(sumo, [ControllerSpec(kind=name) for name in chain])
+    ticks = None if seconds is None else round(seconds)
+    runner = _run_in_process if in_process else _run_wire
+    document = runner(scenario, seed, ticks, central)
+    document["controller"] = controller
+    if baseline:
+        document["baseline"] = _baseline(scenario, seed, ticks)
+    _finish(document, report, score)
+
+
+def _run_in_process(scenario: Any, seed: int, ticks: int | None, _central: bool) -> dict[str, Any]:
+    from vigie_sim.inprocess import gateways_in_process, run_in_process
+
+    world = scenario.world(seed)
+    with tempfile.TemporaryDirectory(prefix="vigie-") as folder:
+        gateways = gateways_in_process(scenario.write_gateways(Path(folder), {}, lambda _: {}), world)
+        begun = time.monotonic()
+        run_in_process(world, gateways, ticks)
+    wall = time.monotonic() - begun
+    found = world.outcomes()
+    simulated = (world.ticks if ticks is None else ticks) * world.step_s
+    return {
+        **reports.outcomes_of(found),
+        "scenario": scenario.name,
+        "seed": seed,
+        "guard_interventions": sum(one.interventions for one in gateways),
+        "scans": sum(one.scans for one in gateways),
+        "run": {"mode": "in-process", "real_time_factor": simulated / wall, "wall_s": wall},
+    }
+
+
+def _run_wire(scenario: Any, seed: int, ticks: int | None, central: bool) -> dict[str, Any]:
+    from vigie_sim.wire import WireRun
+
+    async def whole(folder: Path) -> dict[str, Any]:
+        run = WireRun(scenario, folder, seed, central=central)
+        try:
+            await run.start()
+            await run.run(ticks)
+            counts = await run.finish()
+            simulated = run.now
+        finally:
+            await run.stop()
+        found = run.world.outcomes()
+        document = {
+            **reports.outcomes_of(found),
+            "scenario": scenario.name,
+            "seed": seed,
+            "guard_interventions": counts.guard_interventions,
+            "run": {"mode": "wire", "real_time_factor": simulated / run.wall_s, "wall_s": run.wall_s},
+        }
+        if central:
+            document.update(
+                scans=counts.scans,
+                scans_missed=counts.scans_missed,
+                samples_published=counts.samples_published,
+                samples_lost=counts.samples_lost,
+                samples_duplicated=counts.samples_duplicated,
+            )
+        return document
+
+    import uvloop
+
+    with tempfile.TemporaryDirectory(prefix="vigie-") as folder:
+        return uvloop.run(whole(Path(folder)))
+
+
+def _baseline(scenario: Any, seed: int, ticks: int | None) -> dict[str, Any]:
+    world = scenario.world(seed, controlled=False)
+    world.start()
+    try:
+        for number in range(1, (world.ticks if ticks is None else ticks) + 1):
+            world.step(number * world.step_s)
+    finally:
+        world.stop()
+    return reports.outcomes_of(world.outcomes())
+
+
+def _finish(document: dict[str, Any], report: Path | None, score: Path | None) -> None:
+    """Print the outcomes; write score and report."""
+    run = document.pop("run")
+    if score is not None:
+        reports.write(score, document)
+    whole = {
+        **document,
+        "real_time_factor": run["real_time_factor"],
+        "versions": reports.versions(),
+        "run": {**run, "machine": reports.machine()},
+    }
+    if report is not None:
+        reports.write(report, whole)
+    show(whole)
+
+
+def show(document: dict[str, Any]) -> None:
+    """The outcomes as a table, beside the reference when there is one."""
+    base = document.get("baseline", {})
+    table = Table("mesure / outcome", "vigie", "référence / reference", title=str(document.get("scenario", "")))
+    for name, value in document.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            table.add_row(name, f"{reports.number(value)}", str(reports.number(base[name])) if name in base else "")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
