@@ -49,7 +49,8 @@ Word = Annotated[str, Meta(max_length=256)]
 Text = Annotated[str, Meta(max_length=4096)]
 Hash = Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Index = Annotated[int, Meta(ge=-1, le=2**64 - 1)]
+Index = Annotated[int, Meta(ge=-1)]
+"""Below 2**64, which ``decode_ack`` checks: msgspec has no bound beyond 63 bits."""
 Nonce = Annotated[str, Meta(pattern="^[0-9A-Za-z_-]{8,64}$")]
 
 
@@ -159,7 +160,7 @@ class Ack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epoch: the journal's, below 2**64. through: -1 for none; ranges: inclusive, lowest first.
     """
 
-    epoch: Annotated[int, Meta(ge=0, le=2**64 - 1)]
+    epoch: Annotated[int, Meta(ge=0)]
     through: Index
     ranges: Annotated[tuple[tuple[Index, Index], ...], Meta(max_length=MAX_ACK_RANGES)] = ()
 
@@ -219,6 +220,8 @@ def decode_ack(payload: bytes) -> Ack:
     """The coordinator's ``ack``; its ranges are in order and apart."""
     ack = _decode(payload, Ack, MAX_SMALL)
     last = ack.through
+    if max(ack.epoch, last, *(high for _, high in ack.ranges)) >= 2**64:
+        raise FrameError("an epoch or index beyond 64 bits")
     for low, high in ack.ranges:
         if low <= last + 1 or high < low:
             raise FrameError(f"acknowledged ranges out of order at {low}..{high}")
