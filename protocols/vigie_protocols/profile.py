@@ -5,6 +5,7 @@ A profile is data (YAML). ``PointSpec`` is one line of it; ``expand`` turns the 
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,8 +173,14 @@ class PointSpec(Strict):
             )
         if self.safe is not None:
             self._check_safe()
-        if self.repeat is not None and "{i}" not in self.name:
-            raise wrong("a repeated point needs {i} in its name", "Write for example lamp.{i}.level.", "name")
+        if (self.repeat is not None) != ("{i}" in self.name):
+            raise wrong(
+                "{i} in the name goes with repeat and only with it", "For example lamp.{i}.level.", "name"
+            )
+        if not re.match(POINT_NAME, self.name.replace("{i}", "1")):
+            raise wrong(
+                "not a point name", "Take small letters, digits, dots, dashes and underscores.", "name"
+            )
         return self
 
     def _check_safe(self) -> None:

@@ -23,6 +23,8 @@ MAX_BYTES: Final = 4_000_000
 MAX_VALUES: Final = 400_000
 MAX_DEPTH: Final = 40
 
+_COLLECTIONS: Final = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[str | int, ...]
 """Where a value stands: keys and list positions from the top of the file."""
@@ -130,6 +132,10 @@ class _Builder:
         if len(self.lines) >= MAX_VALUES or len(place) > MAX_DEPTH:
             raise yaml.MarkedYAMLError(problem="too many or too deep values", problem_mark=node.start_mark)
         self.lines[place] = line
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _COLLECTIONS:
+            raise yaml.MarkedYAMLError(
+                problem=f"the tag {node.tag} is not allowed", problem_mark=node.start_mark
+            )
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):

@@ -168,7 +168,7 @@ def test_arrays_are_one_node_and_writes_keep_order_and_stamps(tmp_path):
 
 def test_an_element_can_be_written_before_anything_was_read(tmp_path):
     async def scenario():
-        async with served() as (port, nodes, log):
+        async with served() as (port, nodes, _):
             configuration = configure(tmp_path, port)
             at = {decl.point: place for place, decl in enumerate(configuration.points)}
             async with opened(configuration) as driver:
@@ -196,7 +196,6 @@ def test_a_pulse_between_two_publications_is_delivered(tmp_path):
                     while not seen:
                         await driver.poll(loop.time())
                         await asyncio.sleep(0.01)
-                    await asyncio.sleep(0.1)
                     seen.clear()
                     for value in (True, False, True, False):
                         await nodes["det"].write_value([value, False, False, False])
