@@ -175,12 +175,14 @@ def loop_points(junction: Junction) -> dict[str, str]:
     return roles
 
 
-def loop_spec(junction: Junction, controllers: Sequence[ControllerSpec]) -> LoopSpec:
+def loop_spec(
+    junction: Junction, controllers: Sequence[ControllerSpec], period_s: float = SCAN_S
+) -> LoopSpec:
     """The junction's loop with the given controllers, first in the list first in rank."""
     return LoopSpec(
         name=junction.name,
         domain="signal",
-        period_s=SCAN_S,
+        period_s=period_s,
         site=junction.site.model_dump(mode="json", exclude_defaults=True),
         points=loop_points(junction),
         controllers=tuple(controllers),
@@ -196,9 +198,11 @@ def gateway_document(
 ) -> dict[str, Any]:
     """A gateway file for one or more junctions.
 
-    urls, controllers: by junction name. more: further top-level keys (``uplink``, ``runtime_dir``, ...).
+    urls, controllers: by junction name. more: further top-level keys (``uplink``, ``runtime_dir``, ...);
+    its ``scan_s`` is also the loops' period.
     """
     first = junctions[0]
+    period = float((more or {}).get("scan_s", SCAN_S))
     return {
         "gateway": name,
         "site": {"name": {"fr": f"Carrefour {first.signal}", "en": f"Intersection {first.signal}"},
@@ -211,7 +215,7 @@ def gateway_document(
             for one in junctions
         ],
         "loops": [
-            loop_spec(one, controllers[one.name]).model_dump(mode="json", exclude_defaults=True)
+            loop_spec(one, controllers[one.name], period).model_dump(mode="json", exclude_defaults=True)
             for one in junctions
         ],
         "scan_s": SCAN_S,

@@ -136,6 +136,10 @@ class TrafficField:
         """Every trip of a monitor, with the device's name."""
         return [(one.device, trip) for one, cabinet, *_ in self._heads for trip in cabinet.monitor.trips]
 
+    def trip_words(self) -> list[str]:
+        """Every trip of a monitor as a sentence."""
+        return [f"{device} at {trip.at:g} s: {trip.reason}" for device, trip in self.trips]
+
     @property
     def longest_red(self) -> float:
         """Seconds of the longest red with demand so far."""

@@ -40,7 +40,6 @@ class IntersectionRig:
         self.points = tuple(self._decls)
         """Names of all points within the device, in the order of ``read_list``."""
         self._server = DeviceServer(self._nodes, NAMESPACE, f"Vigie {device}", self._written)
-        self._row: tuple[float, list[Value]] | None = None
 
     # -- sockets -------------------------------------------------------------------------------------
 
@@ -100,11 +99,12 @@ class IntersectionRig:
         return row
 
     def read_values(self) -> dict[str, Value]:
-        """Every readable point by its name within the device, as the wire would give it."""
-        return {
-            point: through(decl, value)
-            for (point, (_, _, decl)), value in zip(self._decls.items(), self.read_list(), strict=True)
-        }
+        """Every readable point by its name within the device, as the wire would give it.
+
+        Cabinets and sensors hold plain whole numbers and flags within the range of their variants, which
+        the journey leaves as they are.
+        """
+        return dict(zip(self.points, self.read_list(), strict=True))
 
     def apply(self, instant: float, values: Mapping[str, Value]) -> None:
         """Take written points at ``instant`` (simulated seconds); raises DeviceRefused for a wrong one.
