@@ -83,13 +83,13 @@ class LightingDomain(Domain[LightingInputs, LightingOutputs]):
         role = self._write_roles[self.writes.index(point)] if point in self.writes else ""
         if role == "contactor" and isinstance(value, bool):
             return replace(base, contactor=value)
-        if role.endswith(".level") and isinstance(value, (int, float)) and not isinstance(value, bool):
-            if math.isfinite(value):
-                word, n, _ = role.split(".")
-                row = base.segments if word == "segment" else base.lamps
-                place = int(n) - 1
-                forced = (*row[:place], float(value), *row[place + 1 :])
-                return replace(base, segments=forced) if word == "segment" else replace(base, lamps=forced)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if number and role.endswith(".level"):
+            word, n, _ = role.split(".")
+            row = base.segments if word == "segment" else base.lamps
+            place = int(n) - 1
+            forced = (*row[:place], float(value), *row[place + 1 :])
+            return replace(base, segments=forced) if word == "segment" else replace(base, lamps=forced)
         raise ValueError(f"{point}: {value!r} cannot be forced here")
 
     def values(self, outputs: LightingOutputs) -> list[Value]:

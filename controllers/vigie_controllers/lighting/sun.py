@@ -9,8 +9,8 @@ from dataclasses import dataclass
 J2000_UTC = 946_728_000.0
 """2000-01-01 12:00 UTC in Unix seconds."""
 DAY_S = 86_400.0
-EARLIEST_UTC, LATEST_UTC = 1_577_836_800.0, 4_102_444_800.0
-"""2020 and 2100: outside them a clock is wrong."""
+EARLIEST_UTC, LATEST_UTC = 946_684_800.0, 4_102_444_800.0
+"""2000 and 2100: outside them a clock is wrong and the formula was not checked."""
 
 
 @dataclass(frozen=True, slots=True)
