@@ -35,7 +35,7 @@ help:  ## list the targets
 web: $(STATIC)  ## the console and the public page, built with Node from a wheel
 
 $(MODULES): central/web/package.json central/web/package-lock.json central/web/.npmrc | .venv/.installed
-	@$(NPM) ci --ignore-scripts --no-audit --no-fund
+	@$(NPM) ci --ignore-scripts
 	@touch $@
 
 $(STATIC): $(MODULES) $(WEB_SOURCES)
