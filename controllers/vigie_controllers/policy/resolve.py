@@ -71,13 +71,15 @@ def resolve(
     back of UTC does not stop them. ended: keys that have ended here, by ``max_age_s`` or ``not_after``.
     """
     told = trust is not ClockTrust.UNTRUSTED
+    every = list(documents)
     newest: dict[str, PolicyDocument] = {}
-    for one in documents:
+    for one in every:
         begun = one.key in running or one.key in ended or (told and one.valid_from <= now_utc)
         known = newest.get(one.id)
         if begun and (known is None or _newer(one, known)):
             newest[one.id] = one
-    reserve = {one.fallback for one in newest.values()}
+    # Who waits to follow another waits from the start, also before that one begins.
+    reserve = {one.fallback for one in every if one.id not in newest or not _newer(newest[one.id], one)}
     alive: dict[str, PolicyDocument] = {}
     for first in newest.values():
         tried: set[str] = set()
