@@ -173,13 +173,9 @@ class Driver(Protocol):
 
 def devices_of(configuration: Configuration, link: str) -> list[DevicePoints]:
     """The devices of one link with the indices of their points."""
-    gateway = configuration.gateway
-    rows: dict[str, list[tuple[int, PointDecl]]] = {device.name: [] for device in gateway.devices}
-    for index, decl in enumerate(configuration.points):
-        rows[decl.device].append((index, decl))
     return [
-        DevicePoints(device, configuration.profiles[device.profile], tuple(rows[device.name]))
-        for device in gateway.devices
+        DevicePoints(device, configuration.profiles[device.profile], configuration.by_device[device.name])
+        for device in configuration.gateway.devices
         if device.link == link
     ]
 

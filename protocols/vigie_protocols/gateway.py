@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -223,6 +224,14 @@ class Configuration:
             for device in self.gateway.devices
             if (watchdog := self.profiles[device.profile].watchdog) is not None and watchdog.point is not None
         )
+
+    @cached_property
+    def by_device(self) -> dict[str, tuple[tuple[int, PointDecl], ...]]:
+        """The points of each device with their indices."""
+        rows: dict[str, list[tuple[int, PointDecl]]] = {device.name: [] for device in self.gateway.devices}
+        for index, decl in enumerate(self.points):
+            rows[decl.device].append((index, decl))
+        return {name: tuple(row) for name, row in rows.items()}
 
 
 def gateway_points(gateway: Gateway, profiles: Mapping[str, Profile]) -> list[PointDecl]:

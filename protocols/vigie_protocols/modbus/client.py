@@ -30,6 +30,10 @@ BREAK: Final = 2
 """Requests without an answer, in a row, after which a device counts as dead and is only probed."""
 SHARE: Final = 0.01
 """Largest share of a shared link's time that probing one dead device may take."""
+EARLY_S: Final = 0.0015
+"""Timers of event loops are whole milliseconds and may ring early: what is due this soon is due now."""
+SLOT_S: Final = 0.01
+"""Phases are multiples of it: devices polled in one slot share the wake-ups, which cost more than requests."""
 READY_S: Final = 0.05
 """Seconds between two tries while somebody waits for the link."""
 REFUSED_S: Final = 30.0
@@ -174,7 +178,7 @@ class ModbusDriver:
 
     async def poll(self, now: float) -> float:
         """Read every block that is due; returns when the next one is."""
-        while self._heap and self._heap[0][0] <= now:
+        while self._heap and self._heap[0][0] <= now + EARLY_S:
             due, _, station, block = heapq.heappop(self._heap)
             blocks = await self._turn_of(station, block, now)
             if blocks != [block]:
@@ -364,7 +368,9 @@ def _no_answer(error: VigieError) -> bool:
 def _next_due(due: float, now: float, block: Block) -> float:
     """The next instant of the block's own grid after ``now``: no drift, no crowd after a stall."""
     base = block.phase * block.rate_s
-    return base + block.rate_s * ((max(due, now) - base) // block.rate_s + 1)
+    if block.rate_s >= 5 * SLOT_S:
+        base = SLOT_S * (base // SLOT_S)
+    return base + block.rate_s * ((max(due, now + EARLY_S) - base) // block.rate_s + 1)
 
 
 async def open_wire(link: Link, state: LinkState, timeout_s: float) -> Wire:
