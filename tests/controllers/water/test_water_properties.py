@@ -94,11 +94,16 @@ class Rig:
         verdict = self.water.guard.permit(now, wanted, inputs)
         rules = {(one.rule, one.subject) for one in verdict.interventions} | self.water.guard._said
         assert self.water.unlawful(verdict.outputs) is None
-        dry = isinstance(level, float) and level < 0.4
+        # Stops for safety need no minimum run: a dry well (by the low float where the level is in doubt),
+        # a level nobody can tell, a latched fault, the switch at the panel.
+        low = not (isinstance(level, float) and level > 0.5)
         doubt = quality is Quality.BAD or not isinstance(level, float)
         excused = [
-            dry or doubt or bool(self.water.guard.motors[p].latched) or ("panel", f"pump {p + 1}") in rules
-            for p in (0, 1)
+            doubt
+            or (low and ("dry-run", f"pump {n}") in rules)
+            or bool(self.water.guard.motors[n - 1].latched)
+            or ("panel", f"pump {n}") in rules
+            for n in (1, 2)
         ]
         self.judge.watch(self.t, verdict.outputs.run, rules, excused)
 
