@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -31,7 +32,7 @@ from vigie_central.settings import Endpoint, Settings, StateDir
 from vigie_central.store.duck import DuckHistory
 from vigie_central.store.history import StoredEvent
 from vigie_central.store.records import Records
-from vigie_protocols.errors import PermanentError, input_error
+from vigie_protocols.errors import PermanentError, VigieError, input_error
 from vigie_protocols.mqttlink import LinkConfig
 from vigie_protocols.sparkplug.host import HostConfig
 
@@ -78,7 +79,9 @@ class Coordinator:
         self._opening = asyncio.create_task(asyncio.to_thread(self.records.open))
         await self.history.open()
         self.fleet.remember(await self.history.last())
-        broker = self.settings.broker or await asyncio.to_thread(self._start_broker)
+        broker = self.settings.broker
+        if broker is None:
+            broker = await asyncio.to_thread(self._start_broker)
         self.broker = broker
         await self._opening
         core = await self._wire(broker)
@@ -192,16 +195,20 @@ class Coordinator:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
-        if self._policies is not None:
-            await self._policies.flush()
-        await self.history.close()
         if self._opening is not None:
             await asyncio.gather(self._opening, return_exceptions=True)
-        await asyncio.to_thread(self.records.close)
-        if self.own_broker is not None:
-            await asyncio.to_thread(self.own_broker.stop)
+        for part, stop in (
+            ("session", self._session.close if self._session else None),
+            ("reports", self._policies.flush if self._policies else None),
+            ("history", self.history.close),
+            ("records", partial(asyncio.to_thread, self.records.close)),
+            ("broker", partial(asyncio.to_thread, self.own_broker.stop) if self.own_broker else None),
+        ):
+            try:
+                if stop is not None:
+                    await stop()
+            except (VigieError, OSError) as why:
+                log.error("not stopped cleanly", part=part, reason=str(why))
         log.info("coordinator stopped")
 
 

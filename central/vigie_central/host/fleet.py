@@ -5,6 +5,7 @@ Kept in memory alone: births bring it back, and until they do what the history r
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 
 from vigie_central.store.history import Sample, Value
 from vigie_protocols.channel import CARRIER_METRICS
@@ -30,10 +31,10 @@ def is_point(metric: Metric) -> bool:
 
 
 def sample_of(device: str, metric: Metric, message_ms: int) -> Sample:
-    """What a metric says of its point; arrays and other packed values are not kept, only their quality."""
+    """What a metric says of its point. Packed values and numbers that are none are kept as bad, valueless."""
     value = metric.value
     quality = Quality.GOOD if metric.quality is None else FROM_WIRE_QUALITY.get(metric.quality, Quality.BAD)
-    if value is None or isinstance(value, bytes):
+    if value is None or isinstance(value, bytes) or (isinstance(value, float) and not isfinite(value)):
         value, quality = None, Quality.BAD
     stamp = metric.timestamp if metric.timestamp is not None else message_ms
     return Sample(point_name(device, metric.name), stamp, value, int(quality))

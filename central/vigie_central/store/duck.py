@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,6 +56,7 @@ class DuckHistory:
         self._next_seq = 1
         self.hot_rows = 0
         self._compact_at = compact_rows
+        self._broken = False
 
     async def _run(self, work: Callable[[], T]) -> T:
         def guarded() -> T:
@@ -73,14 +75,7 @@ class DuckHistory:
 
     def _open(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._db = duckdb.connect(
-            str(self.directory / "history.duckdb"),
-            config={
-                "threads": min(2, os.cpu_count() or 1),
-                "memory_limit": f"{self.memory_mb}MB",
-                "preserve_insertion_order": False,
-            },
-        )
+        self._connect()
         for statement in duck_schema.TABLES:
             self._db.execute(statement)
         found = self._db.execute("SELECT max(number) FROM layout").fetchone()[0]
@@ -93,8 +88,26 @@ class DuckHistory:
         duck_files.remove_orphans(self._db, self.directory)
         self._load()
 
+    def _connect(self) -> None:
+        self._db = duckdb.connect(
+            str(self.directory / "history.duckdb"),
+            config={
+                "threads": min(2, os.cpu_count() or 1),
+                "memory_limit": f"{self.memory_mb}MB",
+                "preserve_insertion_order": False,
+            },
+        )
+
+    def _reopen(self) -> None:
+        """After a failed commit: close what may be unusable and read the durable state back."""
+        with suppress(duckdb.Error):
+            self._db.close()
+        self._connect()
+        self._load()
+        self._broken = False
+
     def _load(self) -> None:
-        """Take the state that goes with the rows from the database: after opening or a failed commit."""
+        """Take the state that goes with the rows from the database."""
         rows = self._db.execute("SELECT id, gateway, name FROM points").fetchall()
         self._points = {(gateway, name): number for number, gateway, name in rows}
         self._sets, self._totals = {}, {}
@@ -131,9 +144,11 @@ class DuckHistory:
         self._thread.shutdown()
 
     def _close(self) -> None:
-        self._db.execute("CHECKPOINT")
-        self._db.close()
-        self._db = None
+        try:
+            self._db.execute("CHECKPOINT")
+        finally:
+            self._db.close()
+            self._db = None
 
     # -- writing ------------------------------------------------------------------------------------
 
@@ -142,6 +157,8 @@ class DuckHistory:
         return await self._run(lambda: self._commit(records))
 
     def _commit(self, records: Sequence[Record]) -> Committed:
+        if self._broken:
+            self._reopen()
         batch = Batch()
         duplicates: dict[str, int] = {}
         full = 0
@@ -161,7 +178,10 @@ class DuckHistory:
             try:
                 self._write(batch)
             except (duckdb.Error, OSError):
-                self._load()
+                # What the sets say of this batch is not durable, and an error of the database may have
+                # made it unusable: nothing is believed before it is read back from the files.
+                self._broken = True
+                self._sets = {}
                 raise
             for record in batch.stored:
                 totals = self._total(record.gateway)

