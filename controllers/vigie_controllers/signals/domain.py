@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vigie_controllers.loops import ControllerKind, Domain
+from vigie_controllers.loops import Domain
 from vigie_controllers.signals.checks import check_site
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.invariant import Invariant, flash_lamps
+from vigie_controllers.signals.kinds import SIGNAL_KINDS
 from vigie_controllers.signals.site import SignalSite
 from vigie_controllers.signals.words import Frame, SignalInputs, SignalWants
 from vigie_protocols.points import Reading, Value
+
+__all__ = ["SIGNAL_KINDS", "SignalDomain"]
 
 COMMANDS = ("hold", "force_off", "omit", "call")
 """What a cabinet takes per phase, role ``phase.<n>.<command>``, in the order of the written values."""
@@ -167,7 +170,3 @@ class _Roles:
     def refuse_rest(self) -> None:
         for role in self._points:
             raise ValueError(f"points.{role}: a signal loop of this kind has no such role")
-
-
-SIGNAL_KINDS: tuple[ControllerKind, ...] = ()
-"""Every kind of signal controller."""

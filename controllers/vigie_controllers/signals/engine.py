@@ -82,6 +82,8 @@ class Engine:
         self.lamp = list(self._flash)
         self.lamp_since = [NEVER] * channels
         self.lamps = self._flash
+        self._lit = -1
+        self._yellow_over = NEVER
         self.unseen_peds = 0
         self.version = 0
         self.wake = NEVER
@@ -359,7 +361,10 @@ class Engine:
     # -- lamps ---------------------------------------------------------------------------------------
 
     def _channels(self, now: float) -> None:
+        if self.version == self._lit and now + EPS < self._yellow_over:
+            return
         plan, lamp = self.plan, self.lamp
+        self._yellow_over = FOREVER
         green = coming = walk = clearing = 0
         for ring, p in enumerate(self.current):
             if p >= 0 and self.state[p] == _GREEN:
@@ -384,6 +389,9 @@ class Engine:
                 lamp[c] = want
                 self.lamp_since[c] = now
                 self.version += 1
+            if want == _L_YELLOW:
+                self._yellow_over = min(self._yellow_over, self.lamp_since[c] + plan.yellow[c])
+        self._lit = self.version
 
     def _next_wake(self, now: float) -> float:
         plan = self.plan
@@ -458,6 +466,7 @@ class Engine:
             self._takeover = Takeover([[(s[0], s[1]) for s in row] for row in rows], list(since))
         self.lamps = tuple(self.lamp)
         self.version += 1
+        self._lit = -1
         self.wake = NEVER
 
 

@@ -199,7 +199,7 @@ class SignalGuard:
     def _cause(self, stop: Stop | None) -> str:
         if stop is not None:
             return stop.cause
-        return {"run": "", "all-red": "start-up", "takeover": "lamps were on"}.get(
+        return {"run": "running", "all-red": "start-up", "takeover": "lamps were on"}.get(
             self._plant.mode, "start-up"
         )
 

@@ -1,0 +1,29 @@
+"""Every kind of signal controller, as gateway files and policies name them."""
+
+from typing import Protocol
+
+from vigie_controllers.loops import ControllerKind
+from vigie_controllers.signals import actuated, fixed
+from vigie_controllers.signals.guard import SignalGuard
+from vigie_controllers.signals.site import SignalSite
+
+
+class Junction(Protocol):
+    """What a controller may know of its domain: the site's facts and their compiled plan."""
+
+    site: SignalSite
+    guard: SignalGuard
+
+
+def _actuated(config: actuated.ActuatedConfig, domain: Junction) -> actuated.Actuated:
+    return actuated.Actuated(config, domain.site, domain.guard.plan)
+
+
+def _fixed(config: fixed.FixedConfig, domain: Junction) -> fixed.Fixed:
+    return fixed.Fixed(config, domain.guard.plan)
+
+
+SIGNAL_KINDS: tuple[ControllerKind, ...] = (
+    ControllerKind(actuated.KIND, "signal", actuated.ActuatedConfig, _actuated),
+    ControllerKind(fixed.KIND, "signal", fixed.FixedConfig, _fixed),
+)
