@@ -92,6 +92,8 @@ class SumoPlant:
         try:
             sumo.start(options)
         except (sumo.TraCIException, sumo.FatalTraCIError) as error:
+            if sumo.isLoaded():
+                sumo.close()
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
             reason = " ".join(str(error).split())
