@@ -39,6 +39,7 @@ def append(
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     last = connection.execute(select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)).first()
     seq, previous = (last.seq + 1, last.hash) if last else (1, GENESIS)
+    at = float(at)
     written = json.dumps(body, sort_keys=True, ensure_ascii=False)
     line = AuditLine(
         seq,
