@@ -29,10 +29,6 @@ class Binding:
     write_roles: tuple[str, ...]
     writes: tuple[str, ...]
 
-    def place(self, role: str) -> int | None:
-        """Where ``role`` stands in the readings of a scan, None when it is not bound."""
-        return self.read_roles.index(role) if role in self.read_roles else None
-
 
 def bind(roles: Sequence[Role], points: Mapping[str, str]) -> Binding:
     """Bind ``points`` (role -> point name) to ``roles``.

@@ -15,7 +15,8 @@ from vigie_controllers.registry import KINDS
 
 def test_a_policy_is_armed_applied_at_its_instant_and_ends_in_the_local_default() -> None:
     gateway = Gateway()
-    outcome = gateway.offer(bundle(paper(), storm(valid_from=T0 + 50.0)))
+    needs = [{"need": "loop", "name": "lamps"}]
+    outcome = gateway.offer(bundle(paper(preconditions=needs), storm(valid_from=T0 + 50.0)))
     assert outcome.accepted and not outcome.unchanged
     gateway.tick()
     assert gateway.states() == {"event@1": "armed", "storm@1": "armed"}
@@ -58,6 +59,7 @@ def test_it_ends_by_its_greatest_age_even_without_a_clock() -> None:
     ("raw", "code"),
     [
         ({"nonsense": 1}, "bad-document"),
+        (bundle(paper(valid_from=float("nan")), generation=2), "bad-document"),
         (bundle(paper(), generation=2, audience="gw-2"), "wrong-audience"),
         (bundle(storm(), generation=1), "older-generation"),
         (bundle(paper(), generation=1, root_epoch=0, issued_at=5.0), "older-generation"),

@@ -252,3 +252,42 @@ def test_the_fail_safe_is_lawful_and_the_unlawful_is_named() -> None:
         WaterOutputs((False, False), (0.0, 0.0), float("nan")),
     ):
         assert water.unlawful(wrong)
+
+
+def test_the_barest_station_of_one_sensor_and_two_commands_works() -> None:
+    bare = tuple(
+        role
+        for role in ["level.2", "float.high", "float.low", "heartbeat"]
+        + [f"pump.{n}.{word}" for n in (1, 2) for word in ("running", "fault", "mode", "current", "speed")]
+    )
+    well = settled(Well(loop(site={"basin": None}, leave_out=bare), level=1.0))
+    low, high = lowest_and_highest(well, 4000, 0.02)
+    assert 0.65 < low < 0.72
+    assert 1.38 < high < 1.45
+    assert {n for _, n in well.starts} == {1, 2}
+    well.bad.add("level")
+    assert well.run(30) == {"pump.1.run": False, "pump.2.run": False}
+    assert "blind" in well.rules()
+
+
+def test_a_reboot_leaves_a_failed_pump_the_time_it_had() -> None:
+    well = station({"retry_s": 300.0}, level=1.45)
+    well.broken = {1}
+    well.run(60, 0.02)
+    assert "failover" in {one.what for one in well.decisions}
+    state = well.loop.snapshot()
+    (failed,) = state["controllers"][0]["state"]["failed"].values()
+    left = failed - well.now
+    well.loop = loop({"retry_s": 300.0})
+    well.loop.restore(state)
+    well.now = 5.0
+    well.scan(0.02)
+    (failed,) = well.loop.snapshot()["controllers"][0]["state"]["failed"].values()
+    assert failed - 5.0 == pytest.approx(left, abs=1.5)
+
+
+def test_a_snapshot_of_another_station_is_refused() -> None:
+    state = loop().snapshot()
+    state["controllers"][0]["state"]["order"] = [0, 1, 2]
+    with pytest.raises(ValueError, match="other pumps"):
+        loop().restore(state)

@@ -274,3 +274,12 @@ def test_the_gate_keeps_its_range_and_rate_and_goes_safe_when_nobody_speaks() ->
 def test_a_snapshot_of_something_else_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises((KeyError, ValueError)):
         domain().guard.restore(wrong)
+
+
+def test_an_unreadable_fault_contact_lets_nothing_start() -> None:
+    well = Well(loop(), level=1.6)
+    well.bad |= {"pump.1.fault", "pump.2.fault"}
+    well.forces = {"st/pump.1.run": True}
+    well.run(100, 0.02)
+    assert well.starts == []
+    assert "fault-unreadable" in well.rules()
