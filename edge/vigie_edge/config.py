@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from vigie_controllers.assembly import Assembly
 from vigie_controllers.image import PointTable
 from vigie_controllers.loops import LoopSpec, ParamError
-from vigie_controllers.policy.document import Place
+from vigie_controllers.policy.document import CITY, Place
 from vigie_controllers.registry import build_loop
 from vigie_controllers.scan import ScanEngine
 from vigie_edge.memory.image import layout_hash
@@ -87,7 +87,7 @@ def load_plan(file: Path) -> Plan:
         raise InputError(problems)
     try:
         assembly = Assembly.of(
-            Place(gateway=gateway.gateway, district=gateway.site.district or "none", city=gateway.group),
+            Place(gateway=gateway.gateway, district=gateway.site.district or "none", city=CITY),
             configuration.points,
             specs,
             gateway.scan_s,

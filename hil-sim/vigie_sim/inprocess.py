@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from vigie_controllers.assembly import Assembly
 from vigie_controllers.image import Image
 from vigie_controllers.loops import LoopSpec
-from vigie_controllers.policy.document import Place
+from vigie_controllers.policy.document import CITY, Place
 from vigie_protocols.errors import input_error
 from vigie_protocols.gateway import Configuration, load_gateway
 from vigie_protocols.points import CLOCK_TRUST, CLOCK_UTC, ClockTrust, Quality, Reading, Value, ValueType
@@ -40,7 +40,7 @@ class InProcessGateway:
         gateway = self.configuration.gateway
         points = self.configuration.points
         self.assembly = Assembly.of(
-            Place(gateway=gateway.gateway, district=gateway.site.district or "none", city=gateway.group),
+            Place(gateway=gateway.gateway, district=gateway.site.district or "none", city=CITY),
             points,
             _specs(self.configuration),
             gateway.scan_s,

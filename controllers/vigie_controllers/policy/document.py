@@ -17,6 +17,8 @@ MAX_BYTES = 32 * 1024
 MAX_DOCUMENTS = 64
 """Most documents in a bundle."""
 LOCAL_DEFAULT = "local-default"
+CITY = "city"
+"""The name in a scope of level ``city``: one installation is one city."""
 WEEK_S = 604_800.0
 
 Code = Literal[

@@ -1,0 +1,1 @@
+"""Faults on purpose: links that fail, devices that lie."""
