@@ -201,3 +201,29 @@ def test_any_shape(data: st.DataObject) -> None:
     detectors = [{"id": f"d{row['id']}", "phases": [row["id"]]} for row in rows]
     raw = {"phases": rows, "channels": channels, "conflicts": conflicts, "detectors": detectors}
     attack(raw, data.draw(st.integers(0, 10_000)), 1500)
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_nobody_waits_longer_than_the_maximum_red_and_one_service_of_the_others(name: str) -> None:
+    raw = SITES[name]
+    services = [
+        max(row.get("min_green_s", 5), row.get("walk_s", 0) + row.get("ped_clear_s", 0)) + 3 + 2 + 2
+        for row in raw["phases"]
+    ]
+    bound = 120 + sum(services)
+    place = {channel["id"]: k for k, channel in enumerate(raw["channels"])}
+    for seed in range(6):
+        one = Attack(raw, seed, restarts=False, faults=False)
+        one.run(60)
+        waiting: dict[int, float] = {}
+        for _ in range(15_000):
+            one.run(1)
+            for k, number in enumerate(one.ids):
+                value = one.detectors[k].value
+                there = one.detectors[k].good and isinstance(value, bool | int) and value > 0
+                if not there or one.lamps[place[f"v{number}"]] == 3:
+                    waiting.pop(number, None)
+                else:
+                    since = waiting.setdefault(number, one.now)
+                    assert one.now - since <= bound, f"seed {seed}: phase {number} waits"
+        assert not one.monitor.faults
