@@ -119,9 +119,9 @@ class MqttLink:
         self._leave("closed", again=False, with_will=with_will)
         return self._drain()
 
-    def reconnect(self, reason: str) -> list[LinkEvent]:
-        """Leave with DISCONNECT and try again after a jittered delay."""
-        self._leave(reason, again=True, with_will=False)
+    def reconnect(self, reason: str, *, with_will: bool = False) -> list[LinkEvent]:
+        """Leave as ``close`` does, but try again after a jittered delay."""
+        self._leave(reason, again=True, with_will=with_will)
         return self._drain()
 
     def now(self) -> float:

@@ -11,6 +11,7 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _BRACKET = re.compile(rb"[][{}]")
 _MAX_DIGITS = 40
 
@@ -27,13 +28,17 @@ def parse_strict_json(data: bytes, max_bytes: int = MAX_BYTES, max_depth: int = 
     _check_depth(data, max_depth)
     try:
         text = data.decode("utf-8")
-        return json.loads(
+        value = json.loads(
             text,
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
             parse_float=_finite,
             parse_int=_bounded,
         )
+        if _SURROGATE.search(data):
+            # Half a pair makes a text that nobody can write down again.
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
     except (ValueError, RecursionError) as why:
         raise FrameError(f"not plain JSON: {why}") from why
 

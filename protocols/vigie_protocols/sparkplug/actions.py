@@ -37,7 +37,10 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """Leave this broker with a DISCONNECT packet; ``next_server``: walk to the next one."""
+    """Leave this broker with a DISCONNECT packet; ``next_server``: walk to the next one.
+
+    With MQTT 5 the packet must say "disconnect with will message" (``MqttLink.close(with_will=True)``).
+    """
 
     reason: str
     next_server: bool = False

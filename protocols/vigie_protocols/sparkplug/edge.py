@@ -95,6 +95,9 @@ class EdgeNode:
         self._aliases: dict[tuple[str, str], int] = {}
         self._host_time = -1
         self._devices: dict[str, _Device] = {"": _Device()}
+        # The births must give every metric an alias when they give one to any; the rebirth control alone
+        # must have none.
+        self._aliases["", BDSEQ] = 1
         self._declare("", node_metrics)
         for device, metrics in devices.items():
             self._devices[check_id(device)] = _Device()
@@ -263,7 +266,7 @@ class EdgeNode:
         self._seq = 0
         node = self._devices[""]
         own = (
-            Metric(BDSEQ, self._bdseq, DataType.INT64, None, now),
+            Metric(BDSEQ, self._bdseq, DataType.INT64, self._aliases["", BDSEQ], now),
             Metric(REBIRTH, False, DataType.BOOLEAN, None, now),
         )
         actions: list[EdgeAction] = [self._birth(Verb.NBIRTH, "", own, now)]

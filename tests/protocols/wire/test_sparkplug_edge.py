@@ -1,0 +1,682 @@
+"""Every MUST of Sparkplug 3.0 that concerns an edge node, by its assertion id (table in docs/sparkplug.md).
+
+A check looks at what leaves the node, parsed with the bare protobuf classes and not with our codec.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vigie_protocols.errors import FrameError, LinkDown
+from vigie_protocols.sparkplug import sparkplug_b_pb2 as pb
+from vigie_protocols.sparkplug.actions import (
+    CommandReceived,
+    Disconnect,
+    EdgeAction,
+    Problem,
+    Publish,
+    Subscribe,
+)
+from vigie_protocols.sparkplug.codec import SparkplugB
+from vigie_protocols.sparkplug.edge import EdgeConfig, EdgeNode
+from vigie_protocols.sparkplug.model import DataType, Metric, Payload
+from vigie_protocols.sparkplug.state import HostState, encode_state
+
+T0 = 1_800_000_000_000
+NODE = [Metric("uptime", 12, DataType.UINT64), Metric("Vigie/Event", None, DataType.STRING)]
+DEVICES = {
+    "jct-a": [Metric("phase", 2, DataType.INT32, timestamp=T0 - 7), Metric("fault", False, DataType.BOOLEAN)],
+    "jct-b": [Metric("flow", 1.5, DataType.DOUBLE), Metric("spare", None, DataType.FLOAT)],
+}
+TOPIC = "spBv1.0/city/{}/gw-1"
+CHECKS: dict[str, Callable[[], None]] = {}
+
+
+def asserts(*ids: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    def keep(check: Callable[[], None]) -> Callable[[], None]:
+        for name in ids:
+            assert name not in CHECKS, name
+            CHECKS[name] = check
+        return check
+
+    return keep
+
+
+def edge(primary: str = "", **changes: object) -> EdgeNode:
+    return EdgeNode(EdgeConfig("city", "gw-1", primary_host=primary, **changes), NODE, DEVICES)  # type: ignore[arg-type]
+
+
+def parse(action: EdgeAction) -> pb.Payload:
+    assert isinstance(action, Publish)
+    return pb.Payload.FromString(action.payload)
+
+
+def sent(actions: list[EdgeAction]) -> list[Publish]:
+    return [action for action in actions if isinstance(action, Publish)]
+
+
+def verb(action: Publish) -> str:
+    return action.topic.split("/")[2]
+
+
+def born() -> tuple[EdgeNode, list[EdgeAction]]:
+    node = edge()
+    node.will(T0)
+    return node, node.connected(T0)
+
+
+def session() -> list[Publish]:
+    """A long session: births, data, a device lost and found, a rebirth, data, the end."""
+    node, actions = born()
+    out = sent(actions)
+    for step in range(300):
+        now = T0 + step
+        out += sent(node.data("jct-a", [Metric("phase", step % 8)], now))
+        out += sent(node.data("", [Metric("uptime", step)], now))
+    out += sent(node.device_lost("jct-b", T0 + 400)) + sent(node.device_back("jct-b", T0 + 500))
+    out += sent(node.received(TOPIC.format("NCMD"), rebirth_request(), T0 + 600))
+    out += sent(node.data("jct-b", [Metric("flow", 2.5)], T0 + 700))
+    return out + sent(node.stop(T0 + 800))
+
+
+def rebirth_request() -> bytes:
+    return SparkplugB().encode(Payload((Metric("Node Control/Rebirth", True, DataType.BOOLEAN),), T0))
+
+
+def bdseq(payload: pb.Payload) -> int:
+    (metric,) = [metric for metric in payload.metrics if metric.name == "bdSeq"]
+    assert metric.datatype == DataType.INT64
+    return metric.long_value
+
+
+def state(online: bool, timestamp: int) -> bytes:
+    return encode_state(HostState(online, timestamp))
+
+
+def waiting() -> EdgeNode:
+    node = edge("scada")
+    node.will(T0)
+    assert sent(node.connected(T0)) == []
+    return node
+
+
+STATE = "spBv1.0/STATE/scada"
+
+
+# -- topics ------------------------------------------------------------------------------------------
+
+
+@asserts(
+    "tck-id-topic-structure",
+    "tck-id-topic-structure-namespace-a",
+    "tck-id-topics-nbirth-topic",
+    "tck-id-topics-ndata-topic",
+    "tck-id-topics-ndeath-topic",
+    "tck-id-topics-dbirth-topic",
+    "tck-id-topics-ddata-topic",
+    "tck-id-topics-ddeath-topic",
+    "tck-id-topic-structure-namespace-device-id-associated-message-types",
+    "tck-id-topic-structure-namespace-device-id-non-associated-message-types",
+    "tck-id-message-flow-edge-node-birth-publish-nbirth-topic",
+    "tck-id-message-flow-device-birth-publish-dbirth-topic",
+    "tck-id-message-flow-device-birth-publish-dbirth-match-edge-node-topic",
+)
+def check_topics() -> None:
+    seen = {message.topic for message in session()}
+    assert seen == {
+        *(f"spBv1.0/city/{v}/gw-1" for v in ("NBIRTH", "NDATA", "NDEATH")),
+        *(f"spBv1.0/city/{v}/gw-1/jct-{d}" for v in ("DBIRTH", "DDATA") for d in "ab"),
+        "spBv1.0/city/DDEATH/gw-1/jct-b",
+    }
+
+
+@asserts(
+    "tck-id-topic-structure-namespace-valid-group-id",
+    "tck-id-topic-structure-namespace-valid-edge-node-id",
+    "tck-id-topic-structure-namespace-valid-device-id",
+)
+def check_ids() -> None:
+    for bad in ("", "a+b", "a/b", "a#b", "a\0b"):
+        with pytest.raises(FrameError):
+            EdgeNode(EdgeConfig(bad, "gw"), [], {})
+        with pytest.raises(FrameError):
+            EdgeNode(EdgeConfig("city", bad), [], {})
+        with pytest.raises(FrameError):
+            EdgeNode(EdgeConfig("city", "gw"), [], {bad: []})
+
+
+@asserts("tck-id-topic-structure-namespace-unique-device-id")
+def check_unique_devices() -> None:
+    node, _ = born()
+    node.device_back("jct-a", T0 + 1)
+    births = [message.topic for message in sent(node.rebirth(T0 + 2)) if verb(message) == "DBIRTH"]
+    assert len(births) == len(set(births)) == 2
+
+
+# -- will and session --------------------------------------------------------------------------------
+
+
+@asserts(
+    "tck-id-message-flow-edge-node-birth-publish-will-message",
+    "tck-id-message-flow-edge-node-birth-publish-will-message-topic",
+    "tck-id-message-flow-edge-node-birth-publish-will-message-payload",
+    "tck-id-message-flow-edge-node-birth-publish-will-message-qos",
+    "tck-id-message-flow-edge-node-birth-publish-will-message-will-retained",
+    "tck-id-topics-ndeath-payload",
+    "tck-id-topics-ndeath-seq",
+    "tck-id-payloads-ndeath-seq",
+    "tck-id-payloads-ndeath-will-message",
+    "tck-id-payloads-ndeath-will-message-qos",
+    "tck-id-payloads-ndeath-will-message-retain",
+    "tck-id-payloads-ndeath-bdseq",
+)
+def check_will() -> None:
+    will = edge().will(T0)
+    assert (will.topic, will.qos, will.retain) == (TOPIC.format("NDEATH"), 1, False)
+    payload = parse(will)
+    assert [metric.name for metric in payload.metrics] == ["bdSeq"]
+    assert bdseq(payload) == 0
+    assert not payload.HasField("seq")
+
+
+@asserts(
+    "tck-id-message-flow-edge-node-birth-publish-will-message-payload-bdSeq",
+    "tck-id-message-flow-edge-node-birth-publish-nbirth-payload-bdSeq",
+    "tck-id-topics-nbirth-bdseq-included",
+    "tck-id-topics-nbirth-bdseq-matching",
+    "tck-id-topics-nbirth-bdseq-increment",
+    "tck-id-payloads-nbirth-bdseq",
+    "tck-id-payloads-nbirth-bdseq-repeat",
+)
+def check_bdseq() -> None:
+    node = edge()
+    for connect in range(600):
+        will = bdseq(parse(node.will(T0)))
+        assert will == connect % 256
+        assert bdseq(parse(sent(node.connected(T0))[0])) == will
+        node.disconnected()
+
+
+@asserts(
+    "tck-id-message-flow-edge-node-birth-publish-connect",
+    "tck-id-payloads-ndeath-will-message-publisher",
+)
+def check_nothing_before_connect() -> None:
+    node = edge()
+    with pytest.raises(LinkDown):
+        node.data("", [Metric("uptime", 1)], T0)
+    node.will(T0)
+    with pytest.raises(LinkDown):
+        node.data("", [Metric("uptime", 1)], T0)
+    assert node.rebirth(T0) == [] == node.stop(T0)
+    node.connected(T0)
+    node.disconnected()
+    with pytest.raises(LinkDown):
+        node.data("", [Metric("uptime", 1)], T0)
+
+
+@asserts("tck-id-message-flow-edge-node-ncmd-subscribe", "tck-id-message-flow-device-dcmd-subscribe")
+def check_subscriptions() -> None:
+    first, *rest = born()[1]
+    assert isinstance(first, Subscribe), "subscriptions come before any birth"
+    assert (TOPIC.format("NCMD"), 1) in first.filters
+    assert (TOPIC.format("DCMD") + "/+", 1) in first.filters
+    assert not any(isinstance(action, Subscribe) for action in rest)
+
+
+@asserts(
+    "tck-id-operational-behavior-edge-node-intentional-disconnect-ndeath",
+    "tck-id-operational-behavior-edge-node-intentional-disconnect-packet",
+    "tck-id-payloads-ndeath-will-message-publisher-disconnect-mqtt311",
+    "tck-id-payloads-ndeath-will-message-publisher-disconnect-mqtt50",
+)
+def check_stop() -> None:
+    # MQTT 5: the link adds "disconnect with will message" to the packet (test_mqttlink.py).
+    node, actions = born()
+    death, leave = node.stop(T0 + 1)
+    assert isinstance(death, Publish) and death.topic == TOPIC.format("NDEATH")
+    assert bdseq(parse(death)) == bdseq(parse(sent(actions)[0]))
+    assert not parse(death).HasField("seq")
+    assert leave == Disconnect("stopped")
+
+
+# -- births ------------------------------------------------------------------------------------------
+
+
+@asserts(
+    "tck-id-topics-nbirth-mqtt",
+    "tck-id-topics-ndata-mqtt",
+    "tck-id-topics-dbirth-mqtt",
+    "tck-id-topics-ddata-mqtt",
+    "tck-id-topics-ddeath-mqtt",
+    "tck-id-message-flow-edge-node-birth-publish-nbirth-qos",
+    "tck-id-message-flow-edge-node-birth-publish-nbirth-retained",
+    "tck-id-message-flow-device-birth-publish-dbirth-qos",
+    "tck-id-message-flow-device-birth-publish-dbirth-retained",
+    "tck-id-payloads-nbirth-qos",
+    "tck-id-payloads-nbirth-retain",
+    "tck-id-payloads-dbirth-qos",
+    "tck-id-payloads-dbirth-retain",
+    "tck-id-payloads-ndata-qos",
+    "tck-id-payloads-ndata-retain",
+    "tck-id-payloads-ddata-qos",
+    "tck-id-payloads-ddata-retain",
+)
+def check_qos() -> None:
+    for message in session():
+        assert (message.qos, message.retain) == (1 if verb(message) == "NDEATH" else 0, False)
+
+
+@asserts(
+    "tck-id-topics-nbirth-seq-num",
+    "tck-id-message-flow-edge-node-birth-publish-nbirth-payload-seq",
+    "tck-id-payloads-nbirth-seq",
+    "tck-id-payloads-sequence-num-req-nbirth",
+    "tck-id-payloads-sequence-num-always-included",
+    "tck-id-payloads-sequence-num-incrementing",
+    "tck-id-topics-ndata-seq-num",
+    "tck-id-topics-dbirth-seq",
+    "tck-id-topics-ddata-seq-num",
+    "tck-id-topics-ddeath-seq-num",
+    "tck-id-message-flow-device-birth-publish-dbirth-payload-seq",
+    "tck-id-payloads-dbirth-seq",
+    "tck-id-payloads-dbirth-seq-inc",
+    "tck-id-payloads-ndata-seq",
+    "tck-id-payloads-ndata-seq-inc",
+    "tck-id-payloads-ddata-seq",
+    "tck-id-payloads-ddata-seq-inc",
+    "tck-id-payloads-ddeath-seq",
+    "tck-id-payloads-ddeath-seq-inc",
+    "tck-id-payloads-ddeath-seq-number",
+)
+def check_seq() -> None:
+    expected = 0
+    wrapped = False
+    for message in session():
+        payload = parse(message)
+        if verb(message) == "NDEATH":
+            assert not payload.HasField("seq")
+            continue
+        if verb(message) == "NBIRTH":
+            expected = 0
+        assert payload.HasField("seq") and payload.seq == expected
+        wrapped |= expected == 255
+        expected = (expected + 1) % 256
+    assert wrapped
+
+
+@asserts(
+    "tck-id-topics-nbirth-timestamp",
+    "tck-id-topics-ndata-timestamp",
+    "tck-id-topics-dbirth-timestamp",
+    "tck-id-topics-ddata-timestamp",
+    "tck-id-payloads-nbirth-timestamp",
+    "tck-id-payloads-dbirth-timestamp",
+    "tck-id-payloads-ndata-timestamp",
+    "tck-id-payloads-ddata-timestamp",
+    "tck-id-payloads-ddeath-timestamp",
+    "tck-id-payloads-timestamp-in-UTC",
+    "tck-id-payloads-metric-timestamp-in-UTC",
+    "tck-id-payloads-name-birth-data-requirement",
+)
+def check_timestamps() -> None:
+    for message in session():
+        payload = parse(message)
+        assert T0 <= payload.timestamp <= T0 + 800
+        for metric in payload.metrics:
+            assert T0 - 7 <= metric.timestamp <= payload.timestamp
+
+
+@asserts(
+    "tck-id-topics-nbirth-metric-reqs",
+    "tck-id-topics-nbirth-metrics",
+    "tck-id-topics-dbirth-metric-reqs",
+    "tck-id-topics-dbirth-metrics",
+    "tck-id-message-flow-edge-node-birth-publish-nbirth-payload",
+    "tck-id-message-flow-device-birth-publish-dbirth-payload",
+    "tck-id-operational-behavior-data-publish-nbirth",
+    "tck-id-operational-behavior-data-publish-nbirth-values",
+    "tck-id-operational-behavior-data-publish-dbirth",
+    "tck-id-operational-behavior-data-publish-dbirth-values",
+    "tck-id-payloads-metric-datatype-req",
+    "tck-id-payloads-metric-datatype-value",
+    "tck-id-payloads-metric-datatype-value-type",
+    "tck-id-payloads-name-requirement",
+)
+def check_birth_contents() -> None:
+    nbirth, first, second = (parse(message) for message in sent(born()[1]))
+    assert {metric.name for metric in nbirth.metrics} == {
+        "bdSeq",
+        "Node Control/Rebirth",
+        "uptime",
+        "Vigie/Event",
+    }
+    assert {metric.name for metric in first.metrics} == {"phase", "fault"}
+    assert {metric.name for metric in second.metrics} == {"flow", "spare"}
+    for payload in (nbirth, first, second):
+        for metric in payload.metrics:
+            assert DataType(metric.datatype) is not DataType.UNKNOWN
+            assert (metric.WhichOneof("value") is None) == metric.is_null
+
+
+@asserts(
+    "tck-id-topics-nbirth-rebirth-metric",
+    "tck-id-payloads-nbirth-rebirth-req",
+    "tck-id-operational-behavior-data-commands-rebirth-name",
+    "tck-id-operational-behavior-data-commands-rebirth-name-aliases",
+    "tck-id-operational-behavior-data-commands-rebirth-datatype",
+    "tck-id-operational-behavior-data-commands-rebirth-value",
+)
+def check_rebirth_metric() -> None:
+    nbirth = parse(sent(born()[1])[0])
+    (metric,) = [metric for metric in nbirth.metrics if metric.name == "Node Control/Rebirth"]
+    assert metric.datatype == DataType.BOOLEAN
+    assert metric.HasField("boolean_value") and metric.boolean_value is False
+    assert not metric.HasField("alias")
+
+
+@asserts(
+    "tck-id-payloads-alias-uniqueness",
+    "tck-id-payloads-alias-birth-requirement",
+    "tck-id-payloads-alias-data-cmd-requirement",
+    "tck-id-payloads-metric-datatype-not-req",
+)
+def check_aliases() -> None:
+    names: dict[int, tuple[str, str]] = {}
+    for message in session():
+        for metric in parse(message).metrics:
+            if verb(message) in ("NBIRTH", "DBIRTH"):
+                if metric.name == "Node Control/Rebirth":
+                    continue
+                key = (message.topic, metric.name)
+                assert metric.HasField("alias") and metric.name
+                assert names.setdefault(metric.alias, key) == key
+            elif verb(message) in ("NDATA", "DDATA"):
+                assert metric.alias in names
+                assert not metric.HasField("name") and not metric.HasField("datatype")
+
+
+@asserts(
+    "tck-id-payloads-dbirth-order",
+    "tck-id-payloads-ndata-order",
+    "tck-id-payloads-ddata-order",
+    "tck-id-message-flow-device-birth-publish-nbirth-wait",
+    "tck-id-principles-birth-certificates-order",
+)
+def check_order() -> None:
+    node, actions = born()
+    assert [verb(message) for message in sent(actions)] == ["NBIRTH", "DBIRTH", "DBIRTH"]
+    assert [verb(message) for message in sent(node.data("", [Metric("uptime", 1)], T0))] == ["NDATA"]
+    assert [verb(message) for message in sent(node.rebirth(T0))] == ["NBIRTH", "DBIRTH", "DBIRTH"]
+
+
+# -- data --------------------------------------------------------------------------------------------
+
+
+@asserts("tck-id-topics-ndata-payload", "tck-id-topics-ddata-payload")
+def check_data_carries_what_changed() -> None:
+    node, _ = born()
+    (message,) = sent(node.data("jct-a", [Metric("phase", -3, timestamp=T0 + 5, quality=500)], T0 + 9))
+    (metric,) = parse(message).metrics
+    assert (metric.int_value, metric.timestamp) == (2**32 - 3, T0 + 5)
+    (again,) = [m for m in sent(node.rebirth(T0 + 10)) if m.topic.endswith("jct-a")]
+    (phase,) = [m for m in parse(again).metrics if m.name == "phase"]
+    assert (phase.int_value, phase.timestamp) == (2**32 - 3, T0 + 5), "the birth has the last value"
+
+
+@asserts(
+    "tck-id-operational-behavior-data-publish-nbirth-order",
+    "tck-id-operational-behavior-data-publish-dbirth-order",
+)
+def check_chronological_order() -> None:
+    node, _ = born()
+    times = [T0 + 1, T0 + 2, T0 + 3]
+    (message,) = sent(node.data("jct-a", [Metric("phase", 1, timestamp=t) for t in times], T0 + 9))
+    assert [metric.timestamp for metric in parse(message).metrics] == times
+
+
+@asserts(
+    "tck-id-operational-behavior-data-publish-nbirth-change",
+    "tck-id-operational-behavior-data-publish-dbirth-change",
+)
+def check_only_what_the_owner_publishes() -> None:
+    # Deadbands and intervals are the recorder's; the node adds nothing of its own accord.
+    node, _ = born()
+    assert node.disconnected() == []
+    node.will(T0)
+    assert all(verb(message) in ("NBIRTH", "DBIRTH") for message in sent(node.connected(T0)))
+
+
+@asserts(
+    "tck-id-payloads-propertyset-keys-array-size",
+    "tck-id-payloads-propertyset-values-array-size",
+    "tck-id-payloads-propertyset-quality-value-type",
+    "tck-id-payloads-propertyset-quality-value-value",
+    "tck-id-payloads-metric-propertyvalue-type-type",
+    "tck-id-payloads-metric-propertyvalue-type-value",
+    "tck-id-payloads-metric-propertyvalue-type-req",
+)
+def check_quality() -> None:
+    node, _ = born()
+    for quality in (0, 192, 500):
+        data = sent(node.data("jct-a", [Metric("phase", 1, quality=quality)], T0))
+        birth = [m for m in sent(node.rebirth(T0)) if m.topic.endswith("DBIRTH/gw-1/jct-a")]
+        for message in (*data, *birth):
+            (metric,) = [m for m in parse(message).metrics if m.HasField("properties")]
+            assert list(metric.properties.keys) == ["Quality"]
+            (value,) = metric.properties.values
+            assert (value.type, value.int_value, value.WhichOneof("value")) == (3, quality, "int_value")
+    with pytest.raises(FrameError):
+        node.data("jct-a", [Metric("phase", 1, quality=7)], T0)
+
+
+# -- commands ----------------------------------------------------------------------------------------
+
+
+@asserts(
+    "tck-id-operational-behavior-data-commands-rebirth-action-1",
+    "tck-id-operational-behavior-data-commands-rebirth-action-2",
+    "tck-id-operational-behavior-data-commands-rebirth-action-3",
+)
+def check_rebirth() -> None:
+    node, actions = born()
+    node.data("jct-a", [Metric("phase", 7)], T0 + 1)
+    again = node.received(TOPIC.format("NCMD"), rebirth_request(), T0 + 2)
+    assert [verb(message) for message in sent(again)] == ["NBIRTH", "DBIRTH", "DBIRTH"]
+    assert len(sent(again)) == len(again)
+    assert bdseq(parse(sent(again)[0])) == bdseq(parse(sent(actions)[0]))
+    assert parse(sent(node.data("jct-a", [Metric("phase", 1)], T0 + 3))[0]).seq == 3
+
+
+# -- devices -----------------------------------------------------------------------------------------
+
+
+@asserts("tck-id-operational-behavior-device-ddeath")
+def check_device_death() -> None:
+    node, _ = born()
+    (death,) = sent(node.device_lost("jct-a", T0 + 1))
+    assert death.topic == "spBv1.0/city/DDEATH/gw-1/jct-a"
+    assert node.device_lost("jct-a", T0 + 2) == []
+    assert [m.topic[-5:] for m in sent(node.rebirth(T0 + 3))] == ["/gw-1", "jct-b"]
+    (back,) = sent(node.device_back("jct-a", T0 + 4))
+    assert verb(back) == "DBIRTH"
+
+
+# -- the primary host --------------------------------------------------------------------------------
+
+
+@asserts(
+    "tck-id-message-flow-edge-node-birth-publish-phid-wait",
+    "tck-id-message-flow-edge-node-birth-publish-phid-wait-online",
+    "tck-id-operational-behavior-edge-node-birth-sequence-wait",
+    "tck-id-operational-behavior-primary-application-state-with-multiple-servers-state-subs",
+)
+def check_wait() -> None:
+    node = edge("scada")
+    node.will(T0)
+    (subscribe,) = node.connected(T0)
+    assert isinstance(subscribe, Subscribe) and (STATE, 1) in subscribe.filters
+    with pytest.raises(LinkDown):
+        node.data("jct-a", [Metric("phase", 1)], T0)
+    assert node.received(TOPIC.format("NCMD"), rebirth_request(), T0) == []
+    births = node.received(STATE, state(True, T0), T0 + 1)
+    assert [verb(message) for message in sent(births)] == ["NBIRTH", "DBIRTH", "DBIRTH"]
+    assert node.received(STATE, state(True, T0), T0 + 2) == [], "the same STATE again changes nothing"
+
+
+@asserts("tck-id-message-flow-edge-node-birth-publish-phid-wait-id")
+def check_wait_for_the_right_host() -> None:
+    node = waiting()
+    (problem,) = node.received("spBv1.0/STATE/other", state(True, T0), T0)
+    assert isinstance(problem, Problem) and not node.born
+
+
+@asserts(
+    "tck-id-message-flow-edge-node-birth-publish-phid-wait-timestamp",
+    "tck-id-operational-behavior-edge-node-termination-host-offline-timestamp",
+)
+def check_state_timestamps() -> None:
+    node = waiting()
+    node.received(STATE, state(True, T0 + 10), T0)
+    (problem,) = node.received(STATE, state(False, T0 + 9), T0)
+    assert isinstance(problem, Problem) and node.born
+    assert isinstance(node.received(STATE, state(False, T0 + 10), T0)[-1], Disconnect)
+
+
+@asserts(
+    "tck-id-message-flow-edge-node-birth-publish-phid-offline",
+    "tck-id-operational-behavior-edge-node-termination-host-offline",
+    "tck-id-operational-behavior-edge-node-termination-host-offline-reconnect",
+    "tck-id-operational-behavior-primary-application-state-with-multiple-servers-walk",
+    "tck-id-operational-behavior-primary-application-state-with-multiple-servers-single-server",
+)
+def check_host_goes() -> None:
+    node = waiting()
+    node.received(STATE, state(True, T0), T0)
+    death, leave = node.received(STATE, state(False, T0 + 1), T0 + 1)
+    assert isinstance(death, Publish) and verb(death) == "NDEATH"
+    assert isinstance(leave, Disconnect) and leave.next_server
+    with pytest.raises(LinkDown):
+        node.data("jct-a", [Metric("phase", 1)], T0 + 2)
+    node.disconnected()
+    assert bdseq(parse(node.will(T0 + 3))) == 1
+    # A host that is away already when the node comes: nothing was born, so nothing dies.
+    node.connected(T0 + 3)
+    (leave,) = node.received(STATE, state(False, T0 + 4), T0 + 4)
+    assert isinstance(leave, Disconnect) and leave.next_server
+
+
+def test_every_assertion_of_an_edge_node_stands_in_the_table() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "sparkplug.md").read_text()
+    listed = set(re.findall(r"`(tck-id-[A-Za-z0-9-]+)` \| tested", text))
+    assert listed == set(CHECKS)
+    assert f"**{len(CHECKS)}**" in text
+
+
+@pytest.mark.parametrize("name", sorted(CHECKS))
+def test_edge_node(name: str) -> None:
+    CHECKS[name]()
+
+
+# -- our own rules on top ----------------------------------------------------------------------------
+
+
+def test_commands_come_out_as_requests_with_names() -> None:
+    node, actions = born()
+    births = parse(sent(actions)[1])
+    alias = next(metric.alias for metric in births.metrics if metric.name == "phase")
+    codec = SparkplugB()
+    by_alias = codec.encode(Payload((Metric("", -2, DataType.INT32, alias),), T0), lean=True)
+    (request,) = node.received(TOPIC.format("DCMD") + "/jct-a", by_alias, T0)
+    assert isinstance(request, CommandReceived)
+    assert (request.device, request.timestamp) == ("jct-a", T0)
+    assert [(metric.name, metric.value) for metric in request.metrics] == [("phase", -2)]
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "code"),
+    [
+        (TOPIC.format("NCMD"), b"\xff\xff\xff", "malformed"),
+        (TOPIC.format("DCMD") + "/unknown", b"", "unknown-device"),
+        (TOPIC.format("NDATA"), b"", "unexpected-topic"),
+        (STATE, b"ONLINE", "unexpected-topic"),
+        (TOPIC.format("DCMD") + "/jct-a/x", b"", "malformed"),
+    ],
+)
+def test_what_is_wrong_is_a_problem_and_nothing_else(topic: str, payload: bytes, code: str) -> None:
+    node, _ = born()
+    (problem,) = node.received(topic, payload, T0)
+    assert isinstance(problem, Problem) and problem.code == code
+    assert node.born
+
+
+def test_unknown_metrics_of_a_command_are_told_and_the_rest_goes_on() -> None:
+    node, _ = born()
+    payload = SparkplugB().encode(
+        Payload((Metric("nonsense", 1, DataType.INT32), Metric("fault", True, DataType.BOOLEAN)), T0)
+    )
+    problem, request = node.received(TOPIC.format("DCMD") + "/jct-a", payload, T0)
+    assert isinstance(problem, Problem) and problem.code == "unknown-metric"
+    assert isinstance(request, CommandReceived) and request.metrics[0].name == "fault"
+
+
+def test_malformed_state_is_a_problem() -> None:
+    node = waiting()
+    for text in (b"ONLINE", b"{}", b'{"online":1,"timestamp":2}', b'{"online":true,"timestamp":-1}', b"[]"):
+        (problem,) = node.received(STATE, text, T0)
+        assert isinstance(problem, Problem) and problem.code == "malformed"
+    assert not node.born
+
+
+def test_a_historical_value_does_not_become_current() -> None:
+    node, _ = born()
+    node.data("jct-a", [Metric("phase", 5, is_historical=True, timestamp=T0 - 9)], T0)
+    birth = parse(sent(node.rebirth(T0))[1])
+    assert next(metric.int_value for metric in birth.metrics if metric.name == "phase") == 2
+
+
+def test_old_records_of_a_lost_device_go_out_as_historical() -> None:
+    node, _ = born()
+    node.device_lost("jct-a", T0 + 1)
+    (message,) = sent(node.data("jct-a", [Metric("phase", 4)], T0 + 2))
+    assert parse(message).metrics[0].is_historical
+    # After a reconnect the device has no birth in this session: it gets one, and its death, first.
+    node.disconnected()
+    node.will(T0 + 3)
+    node.connected(T0 + 3)
+    verbs = [verb(message) for message in sent(node.data("jct-a", [Metric("phase", 4)], T0 + 4))]
+    assert verbs == ["DBIRTH", "DDEATH", "DDATA"]
+    assert [verb(message) for message in sent(node.data("jct-a", [Metric("phase", 3)], T0 + 5))] == ["DDATA"]
+
+
+def test_metrics_and_devices_met_late_are_born_first() -> None:
+    node, _ = born()
+    new = Metric("old-name", 1.5, DataType.DOUBLE)
+    assert [verb(m) for m in sent(node.data("jct-a", [new], T0))] == ["DBIRTH", "DDATA"]
+    assert [verb(m) for m in sent(node.data("gone", [new], T0))] == ["DBIRTH", "DDEATH", "DDATA"]
+    assert [verb(m) for m in sent(node.data("", [new], T0))] == ["NBIRTH", "DBIRTH", "DBIRTH", "NDATA"]
+    with pytest.raises(FrameError):
+        node.data("jct-a", [Metric("no-type", 1)], T0)
+
+
+def test_a_value_that_does_not_fit_spoils_neither_count_nor_births() -> None:
+    node, _ = born()
+    with pytest.raises(FrameError, match="phase"):
+        node.data("jct-a", [Metric("phase", 2**40)], T0)
+    (message,) = sent(node.data("jct-a", [Metric("phase", 3)], T0))
+    assert parse(message).seq == 3
+    assert len(sent(node.rebirth(T0))) == 3
+
+
+def test_bdseq_can_be_kept_over_a_restart() -> None:
+    node = EdgeNode(EdgeConfig("city", "gw-1"), NODE, DEVICES, first_bdseq=255)
+    assert bdseq(parse(node.will(T0))) == 255
+    assert node.next_bdseq == 0
+
+
+def test_reserved_names_are_refused() -> None:
+    for name in ("bdSeq", "Node Control/Rebirth"):
+        with pytest.raises(FrameError):
+            EdgeNode(EdgeConfig("city", "gw-1"), [Metric(name, 1, DataType.INT32)], {})
