@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
+from vigie_protocols.addresses import MqttAddress
 from vigie_protocols.errors import DeviceRefused
 from vigie_protocols.pointcodec import decode_point, encode_point
 from vigie_protocols.points import Value, ValueType
@@ -39,19 +40,34 @@ class EquipmentRig:
         }
         self.now = 0.0
         self.utc = 0.0
+        self._floats = [
+            (point, decl.low, decl.high)
+            for point, decl in self.points.items()
+            if decl.type is ValueType.FLOAT
+        ]
+        # JSON gives back exactly what it was given, so only other codecs are worth the way.
+        self._coded = [
+            (point, decl)
+            for point, decl in self.points.items()
+            if not (isinstance(decl.address, MqttAddress) and decl.address.path is not None)
+        ]
 
     def shown(self) -> dict[str, Value]:
         """Every point's value, held inside its range as a transmitter does at the ends of its span."""
-        values = self.equipment.values()
-        return {point: _held(decl, values[point]) for point, decl in self.points.items()}
+        values = dict(self.equipment.values())
+        for point, low, high in self._floats:
+            value = float(values[point])
+            if not low <= value <= high or not math.isfinite(value):
+                value = min(max(value, low), high) if math.isfinite(value) else max(0.0, low)
+            values[point] = value
+        return values
 
     def read_values(self) -> dict[str, Value]:
         """Every point of the profile by its name within the device, as the wire would give it."""
-        points = self.points
-        return {
-            point: decode_point(points[point], encode_point(points[point], value))
-            for point, value in self.shown().items()
-        }
+        values = self.shown()
+        for point, decl in self._coded:
+            values[point] = decode_point(decl, encode_point(decl, values[point]))
+        return values
 
     def apply(self, instant: float, values: Mapping[str, Value]) -> None:
         """Take written points at ``instant``; raises DeviceRefused for an unknown, read-only or wrong one.
@@ -76,12 +92,3 @@ class EquipmentRig:
 
     async def wait_commands(self, count: int) -> None:
         """Nothing to wait for where every write is answered."""
-
-
-def _held(decl: PointDecl, value: Value) -> Value:
-    if decl.type is not ValueType.FLOAT:
-        return value
-    number = float(value)
-    if not math.isfinite(number):
-        return decl.low if math.isfinite(decl.low) else 0.0
-    return min(max(number, decl.low), decl.high)

@@ -57,7 +57,10 @@ class MqttRig(EquipmentRig):
         self.refused = 0
         self.unsent = 0
         self._options = profile.mqtt
-        self._messages = _state_messages(self.points)
+        self._messages = {
+            topic: StateMessage(fields, self._options.stamp)
+            for topic, fields in _state_messages(self.points).items()
+        }
         self._commands = _command_messages(self.points)
         self._ready = asyncio.Event()
         self._arrived = asyncio.Event()
@@ -86,9 +89,8 @@ class MqttRig(EquipmentRig):
             self.unsent += 1
             return
         values = self.shown()
-        wire = {point: encode_point(decl, values[point]) for point, decl in self.points.items()}
-        for topic, fields in self._messages.items():
-            self._publish(topic, _state_payload(fields, wire, self._options.stamp, utc))
+        for topic, message in self._messages.items():
+            self._publish(topic, message.payload(values, utc))
 
     async def wait_commands(self, count: int) -> None:
         """Return once ``count`` command messages came since the last ``refresh``; raises TransientError."""
@@ -205,14 +207,46 @@ def _command_messages(points: Mapping[str, PointDecl]) -> dict[str, Fields]:
     return messages
 
 
-def _state_payload(fields: Fields, wire: Mapping[str, Any], stamp: str, utc: float) -> bytes:
-    if len(fields) == 1 and fields[0][1] is None:
-        return str(wire[fields[0][0].point]).encode()
-    body: dict[str, Any] = {stamp: utc}
-    for decl, parts in fields:
-        if parts is not None:
-            _put(body, parts, wire[decl.point])
-    return msgspec.json.encode(body)
+class StateMessage:
+    """Makes one state message from values by point name; its shape is worked out once.
+
+    A field at the top is set directly, a complete array at the top in one go, all else piece by piece.
+    """
+
+    def __init__(self, fields: Fields, stamp: str) -> None:
+        self._stamp = stamp
+        self._bare = fields[0][0] if len(fields) == 1 and fields[0][1] is None else None
+        self._single = [
+            (parts[0], decl.point) for decl, parts in fields if parts is not None and len(parts) == 1
+        ]
+        arrays: dict[str, dict[str, str]] = {}
+        for decl, parts in fields:
+            if parts is not None and len(parts) == 2:
+                arrays.setdefault(parts[0], {})[parts[1]] = decl.point
+        self._arrays = [
+            (name, [places[str(place)] for place in range(len(places))])
+            for name, places in arrays.items()
+            if set(places) == {str(place) for place in range(len(places))}
+        ]
+        whole = {name for name, _ in self._arrays}
+        self._deep = [
+            (parts, decl.point)
+            for decl, parts in fields
+            if parts is not None and len(parts) > 1 and not (len(parts) == 2 and parts[0] in whole)
+        ]
+
+    def payload(self, values: Mapping[str, Value], utc: float) -> bytes:
+        """The message stamped ``utc``, or the bare value as text."""
+        if self._bare is not None:
+            return str(encode_point(self._bare, values[self._bare.point])).encode()
+        body: dict[str, Any] = {self._stamp: utc}
+        for name, point in self._single:
+            body[name] = values[point]
+        for name, points in self._arrays:
+            body[name] = [values[point] for point in points]
+        for parts, point in self._deep:
+            _put(body, parts, values[point])
+        return msgspec.json.encode(body)
 
 
 def _put(body: dict[str, Any], parts: tuple[str, ...], value: object) -> None:

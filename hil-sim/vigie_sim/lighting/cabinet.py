@@ -61,6 +61,8 @@ class Cabinet:
         self.group_of = np.repeat(np.arange(len(spec.groups)), [group.lamps for group in spec.groups])
         self.floors: Column = np.array([group.floor_pct for group in spec.groups])[self.group_of]
         self._members = [np.flatnonzero(self.group_of == place) for place in range(len(spec.groups))]
+        self._level_names = [f"lamp.{lamp + 1}.level" for lamp in range(self.bank.size)]
+        self._fault_names = [f"lamp.{lamp + 1}.fault" for lamp in range(self.bank.size)]
         self.meter = Meter(spec, self.bank, rng)
         self.selector = AUTO
         self.door = False
@@ -126,10 +128,9 @@ class Cabinet:
             members = self._members[place]
             shown[f"group.{place + 1}.command"] = wanted
             shown[f"group.{place + 1}.level"] = round(float(self.bank.level[members].mean()), 1)
-        faults = self.bank.fault.tolist()
-        for lamp in range(self.bank.size):
-            shown[f"lamp.{lamp + 1}.level"] = levels[lamp]
-            shown[f"lamp.{lamp + 1}.fault"] = faults[lamp]
+        faults: list[int] = self.bank.fault.tolist()
+        shown.update(zip(self._level_names, levels, strict=True))
+        shown.update(zip(self._fault_names, faults, strict=True))
         return shown
 
 
