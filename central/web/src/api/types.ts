@@ -109,7 +109,7 @@ export interface Names {
   en: string;
 }
 
-export type Kind = "road" | "junction" | "signal" | "pump-station" | "basin" | "pipe" | "lamp" | "cabinet";
+export type Kind = "road" | "lane" | "crossing" | "junction" | "signal" | "pump-station" | "basin" | "pipe" | "lamp" | "cabinet";
 
 export interface Properties {
   kind: Kind;
@@ -123,6 +123,8 @@ export interface Properties {
   pedestrian?: boolean;
   phase?: number;
   lanes?: number;
+  width_m?: number;
+  walk?: boolean;
   class?: string;
 }
 

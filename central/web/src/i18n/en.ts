@@ -51,6 +51,8 @@ export const en: Dictionary = {
   },
   kinds: {
     road: "Street",
+    lane: "Lane",
+    crossing: "Crosswalk",
     junction: "Junction",
     signal: "Signal head",
     "pump-station": "Pump station",
@@ -149,6 +151,7 @@ export const en: Dictionary = {
     title: "Log",
     none: "Nothing to report since the page was opened.",
     caption: "Latest events, newest first",
+    decisionsToo: "with ordinary decisions",
     kinds: {
       decision: "Decision",
       decisions: "Decision",

@@ -50,9 +50,11 @@ export const fr = {
   },
   kinds: {
     road: "Rue",
+    lane: "Voie",
+    crossing: "Passage piéton",
     junction: "Carrefour",
     signal: "Feu",
-    "pump-station": "Station de pompage",
+    "pump-station": "Poste de pompage",
     basin: "Bassin de rétention",
     pipe: "Conduite",
     lamp: "Lampadaire",
@@ -148,6 +150,7 @@ export const fr = {
     title: "Journal",
     none: "Rien à signaler depuis l’ouverture de la page.",
     caption: "Derniers événements, le plus récent en premier",
+    decisionsToo: "avec les décisions courantes",
     kinds: {
       decision: "Décision",
       decisions: "Décision",

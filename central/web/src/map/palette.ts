@@ -4,6 +4,7 @@ export interface Palette {
   casing: string;
   road: string;
   arterial: string;
+  walk: string;
   pipe: string;
   disc: string;
   discLine: string;
@@ -20,6 +21,7 @@ export const LIGHT: Palette = {
   casing: "#bcc6bb",
   road: "#ffffff",
   arterial: "#fffdf6",
+  walk: "#dfe3da",
   pipe: "#8fb7cf",
   disc: "#ffffff",
   discLine: "#b9c4c2",
@@ -35,6 +37,7 @@ export const DARK: Palette = {
   casing: "#0a1012",
   road: "#253238",
   arterial: "#304048",
+  walk: "#1b262b",
   pipe: "#2c5a76",
   disc: "#172126",
   discLine: "#3c4d54",

@@ -8,30 +8,42 @@ import { DISC_RADIUS } from "./placement.ts";
 
 type Features = GeoJSON.Feature[];
 
-/** Metres to pixels at zoom 20 near the 45th parallel; widths are a little more than true, to be seen. */
-const PIXELS_PER_LANE_AT_20 = 115;
+/** Pixels per metre at zoom 20 near the 45th parallel. */
+const PIXELS_PER_METRE_AT_20 = 19;
+/** Lanes of true shape are widened a little, into each other, to be seen from afar. */
+const LANE_WIDENED = 1.35;
+/** Where only a street's lanes are counted: a little wider than true, to be seen. */
+const DRAWN_LANE_M = 5.5;
+/** The paved middle of a junction, where no lane is drawn. */
+const JUNCTION_FLOOR_M = 15;
 
 export function mapStyle(inventory: Inventory, palette: Palette, language: Language): StyleSpecification {
   // Flat properties: nested ones do not survive the way through MapLibre's tiles; neither do string ids.
-  const of = (kind: Kind): Features =>
+  const of = (...kinds: Kind[]): Features =>
     inventory.features
-      .filter(({ properties }) => properties.kind === kind)
+      .filter(({ properties }) => kinds.includes(properties.kind))
       .map(({ id, geometry, properties }) => ({
         type: "Feature",
         geometry,
-        properties: { id, name_fr: properties.name.fr, name_en: properties.name.en, lanes: properties.lanes ?? 2, class: properties.class ?? "street" },
+        properties: {
+          id,
+          name_fr: properties.name.fr,
+          name_en: properties.name.en,
+          width: properties.width_m ? properties.width_m * LANE_WIDENED : Math.max(2, properties.lanes ?? 2) * DRAWN_LANE_M,
+          surface: properties.walk ? "walk" : (properties.class ?? "street"),
+        },
       }));
-  const lanes = ["max", 2, ["get", "lanes"]];
   const width = (extra: number) => [
     "interpolate", ["exponential", 2], ["zoom"],
-    10, ["+", ["*", lanes, 0.11], extra],
-    20, ["+", ["*", lanes, PIXELS_PER_LANE_AT_20], extra * 4],
+    10, ["+", ["*", ["get", "width"], PIXELS_PER_METRE_AT_20 / 1024], extra],
+    20, ["+", ["*", ["get", "width"], PIXELS_PER_METRE_AT_20], extra * 4],
   ];
-  const line = { "line-cap": "round", "line-join": "round" };
+  const line = { "line-cap": "butt", "line-join": "round" };
   return {
     version: 8,
     sources: {
-      roads: { type: "geojson", data: collection(of("road")) },
+      roads: { type: "geojson", data: collection(of("road", "lane")) },
+      crossings: { type: "geojson", data: collection(of("crossing")) },
       pipes: { type: "geojson", data: collection(of("pipe")) },
       junctions: { type: "geojson", data: collection(of("junction")) },
       heads: { type: "geojson", data: collection([]) },
@@ -39,7 +51,18 @@ export function mapStyle(inventory: Inventory, palette: Palette, language: Langu
     layers: [
       { id: "land", type: "background", paint: { "background-color": palette.land } },
       { id: "casing", type: "line", source: "roads", layout: line, paint: { "line-color": palette.casing, "line-width": width(2) } },
-      { id: "road", type: "line", source: "roads", layout: line, paint: { "line-color": roadColour(palette), "line-width": width(0) } },
+      { id: "road", type: "line", source: "roads", layout: line, paint: { "line-color": roadColour(palette), "line-width": width(0.5) } },
+      {
+        id: "floor", type: "circle", source: "junctions",
+        paint: {
+          "circle-color": palette.arterial,
+          "circle-radius": ["interpolate", ["exponential", 2], ["zoom"], 10, JUNCTION_FLOOR_M * PIXELS_PER_METRE_AT_20 / 1024, 20, JUNCTION_FLOOR_M * PIXELS_PER_METRE_AT_20],
+        },
+      },
+      {
+        id: "crossing", type: "line", source: "crossings", minzoom: 16,
+        paint: { "line-color": palette.casing, "line-width": width(0), "line-dasharray": [0.15, 0.15] },
+      },
       {
         id: "pipe", type: "line", source: "pipes", layout: line,
         paint: { "line-color": palette.pipe, "line-width": 3, "line-dasharray": [2, 1.6] },
@@ -48,7 +71,7 @@ export function mapStyle(inventory: Inventory, palette: Palette, language: Langu
         id: "road-name", type: "symbol", source: "roads",
         filter: ["!=", ["get", "name_fr"], ""],
         layout: {
-          "symbol-placement": "line", "symbol-spacing": 180, "text-field": ["get", `name_${language}`],
+          "symbol-placement": "line-center", "text-field": ["get", `name_${language}`],
           "text-size": 11, "text-letter-spacing": 0.04, "text-font": ["system-ui"],
         },
         paint: { "text-color": palette.label, "text-opacity": 0.85, "text-halo-color": palette.road, "text-halo-width": 1.4 },
@@ -85,6 +108,8 @@ export function recolour(map: MapLibreMap, palette: Palette): void {
   map.setPaintProperty("land", "background-color", palette.land);
   map.setPaintProperty("casing", "line-color", palette.casing);
   map.setPaintProperty("road", "line-color", roadColour(palette));
+  map.setPaintProperty("floor", "circle-color", palette.arterial);
+  map.setPaintProperty("crossing", "line-color", palette.casing);
   map.setPaintProperty("pipe", "line-color", palette.pipe);
   map.setPaintProperty("disc", "circle-color", palette.disc);
   map.setPaintProperty("disc", "circle-stroke-color", palette.discLine);
@@ -111,5 +136,5 @@ export function collection(features: Features): GeoJSON.FeatureCollection {
 }
 
 function roadColour(palette: Palette): ExpressionSpecification {
-  return ["case", ["==", ["get", "class"], "arterial"], palette.arterial, palette.road];
+  return ["match", ["get", "surface"], "arterial", palette.arterial, "walk", palette.walk, palette.road];
 }

@@ -1,23 +1,20 @@
-// What an event says in one line. Gateways send codes and figures; a text in both languages is taken where there is one.
+// What an event says in one line. Gateways send words of a fixed vocabulary: who, about what, what happened, why.
 import type { VigieEvent } from "../api/types.ts";
-import type { Language } from "../i18n/language.svelte.ts";
 
-const SPOKEN = ["text", "message", "reason", "state", "code"] as const;
-const PLACED = ["point", "device", "output", "loop", "key", "policy", "id", "action"] as const;
+const PLACED = ["subject", "point", "device", "policy", "key"] as const;
+const SPOKEN = ["what", "state", "code", "text", "reason"] as const;
 
-/** The line of an event: where, then what, in the page's language as far as the event knows it. */
-export function describe(event: VigieEvent, language: Language): string {
-  const where = PLACED.map((key) => word(event.body[key], language)).find((text) => text !== "") ?? "";
-  const what = [...new Set(SPOKEN.map((key) => word(event.body[key], language)).filter((text) => text !== ""))];
-  return [where, ...what.slice(0, 2)].filter((text) => text !== "").join(" · ");
+/** The line of an event: about what, what happened, why; as far as the event says it. */
+export function describe({ body }: VigieEvent): string {
+  const found = [PLACED.map((key) => word(body[key])).find((text) => text !== "") ?? "", ...SPOKEN.map((key) => word(body[key]))];
+  return [...new Set(found.filter((text) => text !== ""))].slice(0, 3).join(" · ");
 }
 
-function word(value: unknown, language: Language): string {
-  if (typeof value === "string") return value;
-  if (typeof value === "number" || typeof value === "boolean") return String(value);
-  if (typeof value === "object" && value !== null) {
-    const spoken = (value as Record<string, unknown>)[language];
-    if (typeof spoken === "string") return spoken;
-  }
-  return "";
+/** Ordinary decisions come by the second; what a person should notice does not. */
+export function notable({ kind }: VigieEvent): boolean {
+  return kind !== "decision";
+}
+
+function word(value: unknown): string {
+  return typeof value === "string" ? value : typeof value === "number" ? String(value) : "";
 }

@@ -2,10 +2,12 @@
 import { inventory as fetchInventory } from "../api/client.ts";
 import { type Link, openLive } from "../api/live.ts";
 import type { Alarm, GatewayState, Inventory, LiveMessage, Run, VigieEvent } from "../api/types.ts";
+import { notable } from "./events.ts";
 import { TrendData } from "./trends.svelte.ts";
 import { Values } from "./values.ts";
 
 const EVENTS_KEPT = 200;
+const DECISIONS_KEPT = 60;
 // Tables follow at a pace that can be read; the map follows every message.
 const TABLE_MS = 250;
 const ASK_MS = 3000;
@@ -17,7 +19,9 @@ export class Fleet {
   inventoryAsked = $state(false);
   gateways = $state.raw<GatewayState[]>([]);
   alarms = $state.raw<Alarm[]>([]);
+  /** What a person should notice, newest first; ordinary decisions stand apart, they would push it out. */
   events = $state.raw<VigieEvent[]>([]);
+  decisions = $state.raw<VigieEvent[]>([]);
   run = $state.raw<Run | null>(null);
   link = $state<Link>("connecting");
   /** Page time (ms) of the last message, 0 before the first. */
@@ -95,7 +99,8 @@ export class Fleet {
       case "snapshot":
         this.gateways = message.gateways;
         this.alarms = message.alarms;
-        this.events = message.events;
+        this.events = message.events.filter(notable);
+        this.decisions = message.events.filter((event) => !notable(event));
         this.#progress(message.run);
         this.#values(message.values);
         break;
@@ -108,7 +113,8 @@ export class Fleet {
         break;
       }
       case "event":
-        this.events = [message.event, ...this.events].slice(0, EVENTS_KEPT);
+        if (notable(message.event)) this.events = [message.event, ...this.events].slice(0, EVENTS_KEPT);
+        else this.decisions = [message.event, ...this.decisions].slice(0, DECISIONS_KEPT);
         break;
       case "alarms":
         this.alarms = message.alarms;
