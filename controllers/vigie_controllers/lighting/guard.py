@@ -106,7 +106,7 @@ class LightingGuard:
         unasked: float,
         said: dict[tuple[str, str], str],
     ) -> float:
-        """The level to go to; never below ``must``, which needs no ramp."""
+        """The level to go to, and a word where it is not what was wanted; ``must`` is enforced after the ramp."""
         if wanted is None or not math.isfinite(wanted):
             goal = max(unasked, must)
             said["unasked", subject] = f"no usable level was asked for: {goal:.0f} %"
@@ -118,7 +118,7 @@ class LightingGuard:
             said["floor", subject] = (
                 f"{goal:.0f} % was asked for; the floor of this class is {must:.0f} % at night"
             )
-        return max(goal, must)
+        return goal
 
     def _ramp(self, elapsed: float, before: float | None, goal: float) -> float:
         rate = self.site.ramp_pct_per_s

@@ -129,8 +129,9 @@ def test_a_current_outside_its_limits_latches_within_five_seconds_and_a_scan(
 def test_below_the_dry_run_level_no_pump_runs_whatever_anybody_wants() -> None:
     well = station(level=0.9)
     well.forces = {"st/pump.1.run": True}
-    well.run(200)
+    well.run(300)
     assert 0.3 < well.level < 0.46
+    assert len(well.starts) == 1, "stopped at once, and not started again"
     assert "dry-run" in well.rules()
 
 
@@ -165,6 +166,10 @@ def test_the_low_float_ends_float_mode_early_and_bars_starts() -> None:
     well.level = 0.45
     well.run(1)
     assert well.running == [False, False]
+    well.level = 0.6
+    starts = len(well.starts)
+    well.run(60)
+    assert len(well.starts) == starts, "not before the high float rises again"
 
 
 def test_blind_pumps_rest_and_the_heartbeat_stands_still_so_that_the_floats_take_over() -> None:
@@ -283,3 +288,31 @@ def test_an_unreadable_fault_contact_lets_nothing_start() -> None:
     well.run(100, 0.02)
     assert well.starts == []
     assert "fault-unreadable" in well.rules()
+
+
+def test_after_a_reboot_pumps_start_again_and_the_ration_goes_on() -> None:
+    water = domain()
+    now, running, starts = 50_000.0, False, 0
+    for second in range(4000):
+        if second == 400:
+            state = json.loads(json.dumps(water.guard.snapshot()))
+            water = domain()
+            water.guard.restore(state)
+            now, running = 3.0, False
+            before = starts
+        rows: list[Reading[Value]] = []
+        for point in water.reads:
+            value: Value = 1.5 if "level" in point else 2 if point.endswith("mode") else False
+            if point.endswith(("current", "1.running")):
+                value = 12.0 if point.endswith("current") else running
+            rows.append(Reading(value, Quality.GOOD, 0.0, now))
+        wanted = WaterOutputs((second % 50 < 12, False), (None, None), 50.0)
+        run = water.guard.permit(now, wanted, water.inputs(Reading(0.0), False, tuple(rows))).outputs.run[0]
+        starts += run is True and not running
+        running = run is True
+        now += 1.0
+        if second == 500:
+            assert starts > before
+        if second == 3550:
+            assert starts == 12, "those before the reboot count"
+    assert starts > 12, "an hour later there are new ones"
