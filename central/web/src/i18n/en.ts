@@ -100,7 +100,7 @@ export const en: Dictionary = {
     level: "level",
     inflow: "inflow",
     flow: "flow",
-    queue: "queue",
+    queued: (n) => `${n} queued`,
     mode: "mode",
     power: "power",
     photocell: "photocell",

@@ -99,7 +99,7 @@ export const fr = {
     level: "niveau",
     inflow: "débit entrant",
     flow: "débit",
-    queue: "file",
+    queued: (n: string) => `${n} en file`,
     mode: "mode",
     power: "puissance",
     photocell: "cellule photoélectrique",

@@ -138,7 +138,7 @@ export class LampLayer implements CustomLayerInterface {
     const at = (name: string) => gl.getUniformLocation(program, name);
     gl.uniformMatrix4fv(at("matrix"), false, this.#local(input.defaultProjectionData.mainMatrix));
     const zoom = this.#map.getZoom();
-    gl.uniform1f(at("size"), Math.max(16, Math.min(120, 1.7 * 2.5 ** (zoom - 12))) * devicePixelRatio);
+    gl.uniform1f(at("size"), Math.max(16, Math.min(60, 1.7 * 2.5 ** (zoom - 12))) * devicePixelRatio);
     gl.uniform3fv(at("glow"), this.#palette.glow);
     gl.uniform3fv(at("unlit"), this.#palette.unlit);
     gl.uniform3fv(at("fault"), this.#palette.fault);

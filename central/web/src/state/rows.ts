@@ -68,7 +68,7 @@ function siteRow(site: Site, telling: Telling): Row {
   switch (feature.properties.kind) {
     case "junction":
       row.aspects = heads(row.parts);
-      said.push(...amount(feature, "queue", telling.t.devices.queue, telling));
+      said.push(...queued(feature, telling));
       break;
     case "cabinet": {
       const { values, t } = telling;
@@ -149,11 +149,16 @@ function heads(parts: readonly Row[]): { state: number; count: number }[] {
     .map((state) => ({ state, count: counts.get(state) ?? 0 }));
 }
 
+function queued({ properties }: Feature, telling: Telling): string[] {
+  const standing = numeric(telling.values.get(properties.gateway, properties.points?.queue));
+  return standing === null ? [] : [telling.t.devices.queued(quantity(telling.locale, standing))];
+}
+
 function amount(feature: Feature, role: string, word: string, telling: Telling): string[] {
   const { properties } = feature;
   const value = numeric(telling.values.get(properties.gateway, properties.points?.[role]));
   if (value === null) return [];
-  const unit = properties.units?.[role] ?? { level: "m", power: "kW", queue: telling.t.units.vehicles }[role] ?? "";
+  const unit = properties.units?.[role] ?? { level: "m", power: "kW" }[role] ?? "";
   return [`${word ? `${word} ` : ""}${quantity(telling.locale, value, unit)}`];
 }
 
