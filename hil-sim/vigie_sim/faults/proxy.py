@@ -38,6 +38,8 @@ class Proxy:
         self.counters = Counters()
         self.address = ""
         self._mode = Mode.PASS
+        self._passable = asyncio.Event()
+        self._passable.set()
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.Task[None], tuple[asyncio.StreamWriter, asyncio.StreamWriter | None]] = {}
         self._spoilt: set[asyncio.Task[None]] = set()
@@ -50,6 +52,7 @@ class Proxy:
     @mode.setter
     def mode(self, mode: Mode) -> None:
         self._mode = mode
+        self._passable.clear() if mode is Mode.BLACKHOLE else self._passable.set()
         doomed = set(self._open) if mode is Mode.REFUSE else (self._spoilt if mode is Mode.PASS else set())
         for task in list(doomed):
             self._drop(task)
@@ -83,6 +86,8 @@ class Proxy:
                     [asyncio.ensure_future(there), asyncio.ensure_future(back)],
                     return_when=asyncio.FIRST_COMPLETED,
                 )
+                # A close is a packet too: in a black hole the other side does not hear of it.
+                await self._passable.wait()
                 for one in pending:
                     one.cancel()
                 await asyncio.gather(*done, *pending, return_exceptions=True)
@@ -95,6 +100,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 self.counters.swallowed += len(data)
+        await self._passable.wait()
 
     async def _pump(
         self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
