@@ -4,10 +4,14 @@ import asyncio
 import random
 from pathlib import Path
 
+from vigie_protocols.broker import Broker
 from vigie_protocols.driver import Change, Driver, devices_of, make_driver
 from vigie_protocols.gateway import Configuration, load_gateway
 from vigie_protocols.points import Quality, Value
+from vigie_sim.lighting.cabinet import Cabinet, CabinetSpec, GroupSpec
+from vigie_sim.lighting.lamps import LampKind
 from vigie_sim.modbusrig import ModbusRig
+from vigie_sim.mqttrig import MqttRig
 from vigie_sim.profiles import builtin_profile
 from vigie_sim.water.basin import Basin, BasinSpec
 from vigie_sim.water.station import PumpStation, StationSpec
@@ -15,7 +19,7 @@ from vigie_sim.water.station import PumpStation, StationSpec
 SPEC = StationSpec(device="s", dry_m=0.35, low_m=0.8, lead_m=2.2, lag_m=3.0, high_m=3.6)
 
 
-def modbus_driver(configuration: Configuration, link: str) -> Driver:
+def driver_of(configuration: Configuration, link: str) -> Driver:
     loop = asyncio.get_running_loop()
     rows = devices_of(configuration, link)
     return make_driver(
@@ -32,7 +36,7 @@ async def read(driver: Driver, configuration: Configuration, now: float) -> dict
     return seen
 
 
-def test_station_and_basin_through_the_modbus_driver(tmp_path: Path) -> None:
+def test_station_and_basin_through_the_driver_of(tmp_path: Path) -> None:
     async def check() -> None:
         station = PumpStation(SPEC, 2, random.Random(1))
         basin = Basin(BasinSpec(device="basin", area_m2=500, high_m=3.3), random.Random(2))
@@ -52,7 +56,7 @@ def test_station_and_basin_through_the_modbus_driver(tmp_path: Path) -> None:
         site = "site: {name: x, lat: 45.5, lon: -73.6}"
         file.write_text(f"gateway: g\n{site}\nlinks:\n{links}devices:\n{devices}", encoding="utf-8")
         configuration = load_gateway(file)
-        drivers = [modbus_driver(configuration, f"l{n}") for n in range(2)]
+        drivers = [driver_of(configuration, f"l{n}") for n in range(2)]
         places = {decl.name: index for index, decl in enumerate(configuration.points)}
         try:
             for driver in drivers:
@@ -88,3 +92,67 @@ def test_station_and_basin_through_the_modbus_driver(tmp_path: Path) -> None:
                 await rig.stop()
 
     asyncio.run(check())
+
+
+def test_cabinet_and_meter_through_the_mqtt_and_modbus_drivers(tmp_path: Path) -> None:
+    async def check(port: int) -> None:
+        groups = (
+            GroupSpec(lamps=20, kind="led", floor_pct=30),
+            GroupSpec(lamps=10, kind="led", floor_pct=50),
+        )
+        spec = CabinetSpec(device="cab", meter="meter", latitude=45.5, longitude=-73.6, groups=groups)
+        cabinet = Cabinet(spec, {"led": LampKind(rated_w=100)}, [], random.Random(1))
+        rig = MqttRig("cab", builtin_profile("lighting-cabinet"), cabinet, "127.0.0.1", port, "field/cab")
+        meter = ModbusRig("meter", builtin_profile("three-phase-meter"), cabinet.meter)
+        await rig.start()
+        host, meter_port = (await meter.start()).split(":")
+        file = tmp_path / "gateway.yaml"
+        file.write_text(
+            "gateway: g\nsite: {name: x, lat: 45.5, lon: -73.6}\n"
+            f"links:\n  bus: {{protocol: mqtt, host: 127.0.0.1, port: {port}, timeout_s: 10}}\n"
+            f"  meter: {{protocol: modbus, host: {host}, port: {meter_port}}}\n"
+            "devices:\n  - {name: cab, profile: lighting-cabinet, link: bus, prefix: field/cab}\n"
+            "  - {name: meter, profile: three-phase-meter, link: meter}\n",
+            encoding="utf-8",
+        )
+        configuration = load_gateway(file)
+        bus, line = driver_of(configuration, "bus"), driver_of(configuration, "meter")
+        places = {decl.name: index for index, decl in enumerate(configuration.points)}
+        try:
+            await bus.open()
+            await line.open()
+            await connected(bus)
+            for tick in range(5):
+                now, utc = float(tick), 1_800_000_000.0 + tick
+                cabinet.step(now, 1.0, 5.0)
+                # The driver asks while the message is still on its way, as in lock-step.
+                asking = asyncio.create_task(read(bus, configuration, utc))
+                await rig.refresh(now, utc)
+                assert await asking == {f"cab/{point}": value for point, value in rig.read_values().items()}
+                await meter.refresh(now, utc)
+                seen = await read(line, configuration, utc)
+                assert seen == {f"meter/{point}": value for point, value in meter.read_values().items()}
+                wrote = {
+                    "cab/heartbeat": tick + 1,
+                    "cab/group.2.command": 50.0 + tick,
+                    "cab/contactor.command": True,
+                }
+                report = await bus.write([Change(places[name], value, utc) for name, value in wrote.items()])
+                assert all(result.ok for result in report.results)
+                await rig.wait_commands(report.messages["cab"])
+                shown = cabinet.values()
+                assert {name: shown[name.split("/")[1]] for name in wrote} == wrote
+        finally:
+            await bus.close()
+            await line.close()
+            await rig.stop()
+            await meter.stop()
+
+    with Broker(tmp_path / "broker") as broker:
+        asyncio.run(check(broker.port))
+
+
+async def connected(driver: Driver) -> None:
+    async with asyncio.timeout(30):
+        while not driver.state.up:
+            await asyncio.sleep(0.01)
