@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from vigie_controllers.signals.site import Channel, Phase
+from vigie_controllers.signals.site import Channel, Phase, Startup
 from vigie_sim.traffic.channels import Group
 from vigie_sim.traffic.derive import Clearances, Junction
 from vigie_sim.traffic.network import Network
@@ -61,6 +61,7 @@ def rephase(network: Network, junction: Junction, legs: Mapping[str, Leg], times
             "actuation": "cabinet",
             "phases": tuple(_phase(network, number, phases, place, times) for number in used),
             "channels": channels,
+            "startup": Startup(phases=tuple(number for number in (2, 6) if number in used)),
             "detectors": tuple(
                 one.model_copy(update={"phases": _called(one.phases, one.lanes, junction, phases)})
                 if one.kind != "button"

@@ -115,6 +115,15 @@ class SumoPlant:
         """Show ``state`` (one of SUMO's letters per link) at ``signal`` from the next step on."""
         self._running.trafficlight.setRedYellowGreenState(signal, state)
 
+    def state_of(self, signal: str) -> str:
+        """What ``signal`` shows now, one of SUMO's letters per link."""
+        return str(self._running.trafficlight.getRedYellowGreenState(signal))
+
+    def lonlat(self, x: float, y: float) -> tuple[float, float]:
+        """Degrees of a place in network metres, by SUMO's own projection."""
+        lon, lat = self._running.simulation.convertGeo(x, y)
+        return float(lon), float(lat)
+
     def step(self, now: float) -> None:
         """Advance to ``now`` (simulated seconds since the start) and read all detectors."""
         sumo = self._running
