@@ -274,6 +274,8 @@ class Profile(Strict):
             if address is None:
                 raise wrong(f"no {self.protocol} address", f"Add {self.protocol}: {{...}}.", "points", place)
             fault = address.unfit(spec.type, spec.writable)
+            if isinstance(address, ModbusAddress):
+                fault = fault or _unreachable(address, spec.writable, self.limits)
             if fault:
                 raise wrong(fault, "Correct address or type.", "points", place, self.protocol)
         names: dict[str, PointDecl] = {}
@@ -309,6 +311,24 @@ class Profile(Strict):
         decls = [decl for spec in self.points for decl in _expand_one(spec, self.protocol, device)]
         counters = [decl for decl in decls if decl.counts is not None]
         return [decl for decl in decls if decl.counts is None] + counters
+
+
+def _unreachable(address: ModbusAddress, writable: bool, limits: Limits) -> str | None:
+    """Why a device with these function codes cannot serve this point, or None."""
+    read = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}[address.table]
+    if read not in limits.functions:
+        return f"reading the {address.table} table takes function {read}, which limits.functions lacks"
+    several, single = (15, 5) if address.bits_table else (16, 6)
+    codes = (
+        {several}
+        if address.words > 1
+        else {several, single, 22}
+        if address.bit is not None
+        else {several, single}
+    )
+    if writable and not codes & limits.functions:
+        return f"writing takes one of functions {sorted(codes)}, which limits.functions lacks"
+    return None
 
 
 def _expand_one(spec: PointSpec, protocol: str, device: str) -> list[PointDecl]:

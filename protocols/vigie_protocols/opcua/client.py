@@ -21,7 +21,7 @@ from vigie_protocols.driver import (
     WriteReport,
     WriteResult,
 )
-from vigie_protocols.errors import DeviceBusy, LinkDown, PermanentError, VigieError
+from vigie_protocols.errors import DeviceBusy, DeviceTimeout, LinkDown, PermanentError, VigieError
 from vigie_protocols.gateway import Link
 from vigie_protocols.opcua.nodes import (
     NodePoints,
@@ -333,6 +333,7 @@ class OpcUaDriver:
             self._note(error)
             raise
         except VigieError as error:
+            self.state.counters.timeouts += isinstance(error, DeviceTimeout)
             self._note(error)
             if session is self._session:
                 await self._lost(str(error))

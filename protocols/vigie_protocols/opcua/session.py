@@ -5,6 +5,7 @@ Only this module knows the library, since it renames things between releases.
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,9 @@ from vigie_protocols.errors import (
     VigieError,
 )
 from vigie_protocols.gateway import Link, OpcUaSecurity
+
+# The library logs a traceback for every connection that breaks. We report each as an error of ours instead.
+logging.getLogger("asyncua.client").setLevel(logging.CRITICAL)
 
 TRANSIENT_CODES: Final = frozenset(
     {

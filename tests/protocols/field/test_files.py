@@ -187,8 +187,19 @@ def test_array_elements_follow_the_row():
     ]
 
 
-def test_schemas_for_editors():
-    for model in (Profile, Gateway):
-        schema = json.loads(json_schema(model, "Vigie"))
-        assert schema["additionalProperties"] is False
-        assert "$defs" in schema
+@pytest.mark.parametrize(
+    ("name", "model", "title"),
+    [("profile", Profile, "Vigie device profile"), ("gateway", Gateway, "Vigie gateway file")],
+)
+def test_schemas_for_editors_are_up_to_date(name, model, title):
+    kept = (PROFILES.parent / "schema" / f"{name}.json").read_text()
+    assert kept == json_schema(model, title), "write it anew with vigie_protocols.yamlfile.json_schema"
+    assert json.loads(kept)["additionalProperties"] is False
+
+
+def test_a_device_without_the_function_code_is_named(tmp_path):
+    (tmp_path / "pump.yaml").write_text(
+        PROFILE.replace("points:", "limits: {functions: [1, 2, 3, 4, 5]}\npoints:")
+    )
+    (found,) = problems(load_profile, tmp_path / "pump.yaml")
+    assert "functions [6, 16]" in found.reason and found.field == "points.3.modbus"
