@@ -1,6 +1,5 @@
 """The command ``vigie-sim``: runs, the demo, scaffolds, benches."""
 
-import asyncio
 import sys
 import tempfile
 import time
@@ -65,6 +64,33 @@ def run(
     if baseline:
         document["baseline"] = _baseline(scenario, seed, ticks)
     _finish(document, report, score)
+
+
+@app.command()
+def demo(
+    report: Report = None,
+    score: Score = None,
+    seed: Seed = 1,
+    headless: Annotated[bool, typer.Option(help="Without the page.")] = False,
+    stay: Annotated[bool, typer.Option(help="Keep the page up at the end, until Ctrl-C.")] = False,
+    minutes: Annotated[float | None, typer.Option(help="Only the first so many simulated minutes.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Keep everything it writes here.")] = None,
+) -> None:
+    """Bring up the whole district, run an hour of it in lock-step, and compare it with no control."""
+    import uvloop
+
+    from vigie_sim.demoscreen import run_demo
+
+    with tempfile.TemporaryDirectory(prefix="vigie-demo-") as temporary:
+        place = folder or Path(temporary)
+        duration = None if minutes is None else 60 * minutes
+        whole = uvloop.run(run_demo(place, seed, duration, headless, stay, console))
+    if report is not None:
+        reports.write(report, whole)
+    if score is not None:
+        reports.write(score, reports.score_of(whole))
+    if whole["monitor_trips"] or whole["samples_lost"] or whole["samples_duplicated"]:
+        raise typer.Exit(1)
 
 
 def _run_in_process(scenario: Any, seed: int, ticks: int | None, _central: bool) -> dict[str, Any]:

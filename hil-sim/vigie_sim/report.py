@@ -32,6 +32,8 @@ OUTCOMES = (
     "monitor_trips",
 )
 """What a plant may tell and a score keeps; what a scenario has not is left out."""
+_UNSEEDED = frozenset({"run", "real_time_factor", "versions", "samples_published"})
+"""A report's parts that are no outcome of the seed. Samples published depend on when groups are committed."""
 _VERSIONS = ("vigie", "eclipse-sumo", "libsumo", "swmm-toolkit", "asyncua", "pymodbus", "paho-mqtt", "msgspec")
 
 
@@ -42,6 +44,11 @@ def outcomes_of(found: Mapping[str, float]) -> dict[str, float]:
     if kwh:
         score["energy_kwh"] = sum(kwh)
     return score
+
+
+def score_of(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """The seeded outcomes of a report: nothing that depends on this machine, its speed or its load."""
+    return {name: value for name, value in whole.items() if name not in _UNSEEDED}
 
 
 def number(value: Any) -> Any:

@@ -61,6 +61,8 @@ _TYPES = {
 }
 _QUALITY = (0, 500, 192)
 _SAVE_S = 0.5
+_PACED_LINK: dict[str, Any] = {"first_delay": 0.1, "min_delay": 0.1, "max_delay": 1.0, "connect_timeout": 2.0}
+"""In lock-step an hour lasts two minutes: connecting again may not take one of them."""
 _NONCES = 1024
 
 
@@ -103,6 +105,7 @@ class Uplink:
             username=spec.username,
             password=password,
             keepalive=spec.keepalive_s,
+            **_PACED_LINK if wiring.paced else {},
         )
         self.link = MqttLink(link, clock.monotonic, random.random, self._will)
 
