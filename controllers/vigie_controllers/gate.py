@@ -105,9 +105,10 @@ class WriteGate:
     ) -> GateStep:
         """The values to write at ``now``.
 
-        wanted: one per output, None where its loop has not spoken in its own time (a loop slower than the
-        scan is held by the caller for its period). readings: the whole image, for the read-backs.
-        Interventions are named when they begin, not in every scan.
+        wanted: one per output, None where nobody asks: its loop has not spoken in its own time (a loop slower
+        than the scan is held by the caller for its period), or no loop and no lease drives it.
+        readings: the whole image, for the read-backs. Interventions are named when they begin, not in every
+        scan.
         """
         asked = tuple(wanted)
         last, self._last = self._last, now
@@ -141,12 +142,12 @@ class WriteGate:
         if self._quiet and self._asked is not None and not moving:
             # All stood at what was asked; only what is asked anew needs a look.
             still = self._asked
-            self._renewed = [self._quiet_since] * count
+            self._renewed = self._renewals()
         for n, spec in enumerate(self.specs):
             value = wanted[n] if n < len(wanted) else None
             if value is None:
                 goal = self._unrenewed(n, spec, now, said)
-                moving = True
+                moving = moving or self._renewed[n] is not None
             else:
                 self._renewed[n] = now
                 if still and still[n] == value:
@@ -167,13 +168,21 @@ class WriteGate:
 
     def _unrenewed(self, n: int, spec: OutputSpec, now: float, said: dict[tuple[str, str], str]) -> Value:
         renewed = self._renewed[n]
-        if renewed is not None and now - renewed < self._expiry_s:
+        if renewed is None:
+            return spec.safe  # nobody has ever asked, or it is told already
+        if now - renewed < self._expiry_s:
             return self._written[n]
-        if renewed is not None or not self._virgin[n]:
-            said["expired", spec.name] = (
-                f"nobody has renewed it for {self._expiry_s:.1f} s: safe value {spec.safe!r}"
-            )
+        self._renewed[n] = None
+        said["expired", spec.name] = (
+            f"nobody has renewed it for {self._expiry_s:.1f} s: safe value {spec.safe!r}"
+        )
         return spec.safe
+
+    def _renewals(self) -> list[float | None]:
+        """When each was renewed last, also in the quiet, where only one instant is kept for all."""
+        if not self._quiet or self._asked is None:
+            return list(self._renewed)
+        return [None if value is None else self._quiet_since for value in self._asked]
 
     def _limited(
         self,
@@ -232,7 +241,7 @@ class WriteGate:
 
     def snapshot(self) -> State:
         """What was last written and when, by output name."""
-        renewed = [self._quiet_since] * len(self.specs) if self._quiet else self._renewed
+        renewed = self._renewals()
         return {
             "last": self._last,
             "outputs": {

@@ -118,10 +118,26 @@ def test_an_output_that_nobody_renews_goes_to_its_safe_value() -> None:
 
 def test_a_wanted_row_that_is_too_short_counts_as_silence() -> None:
     one = gate(expiry_s=0.5)
-    assert one.permit(0.0, (), shown()).values == (50.0, False, 4, "")
+    one.permit(0.0, GOOD, shown())
+    assert one.permit(0.4, (), shown()).values == GOOD
     step = one.permit(1.0, (), shown())
     assert step.values == (50.0, False, 4, "")
-    assert {rule for rule, _ in rules(step)} == {"expired"}
+    assert [rule for rule, _ in rules(step)] == ["expired"] * 4
+
+
+def test_an_output_that_nobody_drives_rests_at_its_safe_value_without_a_word() -> None:
+    one = gate(expiry_s=0.5)
+    spare = (50.0, None, 3, "hello")
+    first = one.permit(0.0, spare, shown(running=False))
+    assert (first.values, first.interventions) == ((50.0, False, 3, "hello"), ())
+    assert one.permit(9.0, spare, shown(running=False)).values is first.values
+    again = gate(expiry_s=0.5)
+    again.restore(json.loads(json.dumps(one.snapshot())))
+    assert again.permit(9.1, spare, shown(running=False)) == first
+    one.permit(9.1, GOOD, shown())
+    assert one.permit(9.2, spare, shown()).values[1] is True
+    assert rules(one.permit(9.7, spare, shown())) == [("expired", "p/run")]
+    assert one.permit(9.8, spare, shown(running=False)).interventions == ()
 
 
 def test_drift_is_reported_after_the_settling_time_and_once() -> None:
