@@ -1,14 +1,12 @@
 """The lighting plant: cabinets with their lamps under one sky."""
 
 import random
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from vigie_protocols.points import Value
 from vigie_protocols.profile import Strict
 from vigie_protocols.yamlfile import load_model, wrong
 from vigie_sim.lighting.cabinet import Cabinet, CabinetSpec
@@ -68,7 +66,10 @@ def load_lighting(file: Path) -> LightingScenario:
 
 
 class LightingPlant:
-    """All cabinets, stepped together. Deterministic by seed; one random stream per cabinet."""
+    """All cabinets, stepped together. Deterministic by seed; one random stream per cabinet.
+
+    Without any gateway it is its own reference: the photocells light every lamp at 100 % in the dark.
+    """
 
     def __init__(self, scenario: LightingScenario, seed: int) -> None:
         self.scenario = scenario
@@ -107,13 +108,6 @@ class LightingPlant:
             self._lit_s += seconds * float((cabinet.bank.level > 0.0).sum())
             if self.elevation < self.scenario.dark_below_deg:
                 self._below_floor_s += seconds * cabinet.below_floor()
-
-    def baseline_controls(self, now: float) -> Mapping[str, Mapping[str, Value]]:
-        """Device -> point -> value of the full-night reference: nothing, at any time.
-
-        Without a heartbeat the photocell lights every lamp at 100 % in the dark.
-        """
-        return {}
 
     def outcomes(self) -> dict[str, float]:
         """The score so far. below_floor_min and lit_min count lamp-minutes."""

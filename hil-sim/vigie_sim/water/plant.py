@@ -1,14 +1,12 @@
 """The water plant: a sewer network in SWMM with the station and the basin that work in it."""
 
 import random
-from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field
 
 from vigie_protocols.errors import InputError, Problem
 from vigie_protocols.gateway import PathBeside
-from vigie_protocols.points import Value
 from vigie_protocols.profile import Strict
 from vigie_protocols.yamlfile import load_model
 from vigie_sim.water.basin import Basin, BasinSpec
@@ -59,6 +57,8 @@ class WaterPlant:
     """Network, station and basin, stepped together.
 
     The station's and the gate's motors move first, with the water as it stood; then the water moves.
+
+    Without any gateway it is its own reference: the station pumps by its floats, the gate stands open.
     """
 
     def __init__(self, scenario: WaterScenario, seed: int) -> None:
@@ -140,13 +140,6 @@ class WaterPlant:
                 "overflow.volume": state.volumes[scenario.basin_spill],
             },
         )
-
-    def baseline_controls(self, now: float) -> Mapping[str, Mapping[str, Value]]:
-        """Device -> point -> value of the uncontrolled reference: nothing, at any time.
-
-        Without a heartbeat the station pumps by its own floats and the gate stands open.
-        """
-        return {}
 
     def outcomes(self) -> dict[str, float]:
         """The score so far; volumes and energy integrated over every solver step."""
