@@ -166,25 +166,25 @@ def test_a_conflicting_writer_trips_the_monitor_and_never_reaches_the_physics() 
     on_rig(act)
 
 
-@pytest.mark.parametrize(
-    ("row", "code"),
-    [
-        (("Lamps", [R] * 3, "Byte", 1.0), "BadOutOfRange"),
-        (("Lamps", [7] * 14, "Byte", 1.0), "BadOutOfRange"),
-        (("Lamps", [R] * 14, "Int32", 1.0), "BadTypeMismatch"),
-        (("Lamps", R, "Byte", 1.0), "BadTypeMismatch"),
-        (("LampReadback", [R] * 14, "Byte", 1.0), "BadNotWritable"),
-        (("No.Such", 1, "Byte", 1.0), "BadUserAccessDenied"),
-        (("Heartbeat", 5, "UInt32", None), "Good"),
-    ],
-)
-def test_wrong_writes_are_refused_one_by_one(row: tuple[str, Any, str, float | None], code: str) -> None:
+WRONG: list[tuple[tuple[str, Any, str, float | None], str]] = [
+    (("Lamps", [R] * 3, "Byte", 1.0), "BadOutOfRange"),
+    (("Lamps", [7] * 14, "Byte", 1.0), "BadOutOfRange"),
+    (("Lamps", [R] * 14, "Int32", 1.0), "BadTypeMismatch"),
+    (("Lamps", R, "Byte", 1.0), "BadTypeMismatch"),
+    (("LampReadback", [R] * 14, "Byte", 1.0), "BadNotWritable"),
+    (("No.Such", 1, "Byte", 1.0), "BadUserAccessDenied"),
+    (("Heartbeat", 5, "UInt32", None), "Good"),
+]
+
+
+def test_wrong_writes_are_refused_one_by_one() -> None:
     async def act(field: TrafficField, rig: IntersectionRig, remote: Remote) -> None:
         await tick(field, rig, 1)
         before = rig.cabinet.lamps
-        assert await remote.write(row, ("Heartbeat", 1, "UInt32", 1.0)) == [code, "Good"]
-        assert rig.cabinet.lamps == before
-        assert rig.cabinet.heartbeat == 1
+        for number, (row, code) in enumerate(WRONG, start=1):
+            assert await remote.write(row, ("Heartbeat", 100 + number, "UInt32", 1.0)) == [code, "Good"]
+            assert rig.cabinet.lamps == before
+            assert rig.cabinet.heartbeat == 100 + number
 
     on_rig(act)
 
