@@ -12,24 +12,20 @@ from vigie_protocols.driver import (
     Change,
     Deliver,
     DevicePoints,
-    DeviceState,
     LinkState,
     WriteReport,
     WriteResult,
 )
 from vigie_protocols.errors import DeviceTimeout, FrameError, LinkDown, PermanentError, VigieError
 from vigie_protocols.gateway import Link
-from vigie_protocols.modbus.planner import Block, costs_of, plan
+from vigie_protocols.modbus.planner import Block
+from vigie_protocols.modbus.station import Station
 from vigie_protocols.modbus.tcp import Exception02, TcpLink
 from vigie_protocols.modbus.writes import WriteRequest, write_requests
 from vigie_protocols.points import Quality, Value
 from vigie_protocols.profile import PointDecl
 from vigie_protocols.turn import Turn
 
-BREAK: Final = 2
-"""Requests without an answer, in a row, after which a device counts as dead and is only probed."""
-SHARE: Final = 0.01
-"""Largest share of a shared link's time that probing one dead device may take."""
 EARLY_S: Final = 0.0015
 """Timers of event loops are whole milliseconds and may ring early: what is due this soon is due now."""
 SLOT_S: Final = 0.01
@@ -59,60 +55,6 @@ class Wire(Protocol):
         ...
 
 
-class _Station:
-    """One device on the link: its plan, its budget, its circuit breaker."""
-
-    def __init__(self, row: DevicePoints, link: Link, shared: bool, jitter: Callable[[], float]) -> None:
-        self.name = row.device.name
-        self.unit = row.device.unit
-        self.limits = row.profile.limits
-        self.timeout_s = row.device.timeout_s or link.timeout_s
-        self.points = {index: decl for index, decl in row.points if decl.address is not None}
-        costs = costs_of(link, self.limits)
-        self.blocks = plan(self.name, self.unit, row.points, self.limits, costs)
-        self.whole = plan(self.name, self.unit, row.points, self.limits, costs, by_rate=False)
-        self.indices = tuple(self.points)
-        self.state = DeviceState(self.name)
-        self.misses = 0
-        self.open = False
-        self.probe_at = float("-inf")
-        self._least = self.timeout_s / SHARE if shared else 0.0
-        self._backoff = Backoff(link.retry.first_s, link.retry.max_s, jitter)
-
-    def answered(self, now: float) -> None:
-        """It lives."""
-        if self.open or self.misses or not self.state.up:
-            self.misses, self.open = 0, False
-            self._backoff.reset()
-            self.state.up, self.state.error = True, ""
-        self.state.last_good = now
-
-    def missed(self, now: float, why: str) -> bool:
-        """No answer; True when the device just became dead."""
-        self.misses += 1
-        self.state.failures += 1
-        self.state.error = why
-        if self.open or self.misses >= BREAK:
-            became = not self.open
-            self.open, self.state.up = True, False
-            # On a shared line a dead device may take SHARE of the time, whatever its neighbours need.
-            self.probe_at = now + max(self._least, self._backoff.delay())
-            return became
-        return False
-
-    def known(self) -> dict[int, Value]:
-        """The last known value of every point, the zero of its type where there is none."""
-        known: dict[int, Value] = {index: decl.zero for index, decl in self.points.items()}
-        for block in (*self.whole, *self.blocks):
-            known.update(zip(block.indices, block.values, strict=False))
-        return known
-
-    def bad(self, indices: Sequence[int], now: float) -> Answer:
-        """These points as bad, with their last known values."""
-        known = self.known()
-        return Answer(tuple(indices), [known[index] for index in indices], Quality.BAD, 0.0, now)
-
-
 class ModbusDriver:
     """Driver of one Modbus connection and the units behind it."""
 
@@ -128,14 +70,15 @@ class ModbusDriver:
         self._link = link
         self._deliver = deliver
         self._clock = clock
-        self._stations = [_Station(row, link, len(devices) > 1, jitter) for row in devices]
+        self._stations = [Station(row, link, len(devices) > 1, jitter) for row in devices]
         self.state = LinkState(name, devices={station.name: station.state for station in self._stations})
         self._owner = {index: station for station in self._stations for index in station.points}
         self._backoff = Backoff(link.retry.first_s, link.retry.max_s, jitter)
         self._turn = Turn(link.in_flight)
+        self._connecting = asyncio.Lock()
         self._wire: Wire | None = None
         self._retry_at = float("-inf")
-        self._heap: list[tuple[float, int, _Station, Block]] = []
+        self._heap: list[tuple[float, int, Station, Block]] = []
         self._order = 0
 
     @property
@@ -172,24 +115,34 @@ class ModbusDriver:
         if wire is not None:
             wire.close("closed")
 
-    def _push(self, due: float, station: _Station, block: Block) -> None:
+    def _push(self, due: float, station: Station, block: Block) -> None:
         self._order += 1
         heapq.heappush(self._heap, (due, self._order, station, block))
 
     async def poll(self, now: float) -> float:
         """Read every block that is due; returns when the next one is."""
         while self._heap and self._heap[0][0] <= now + EARLY_S:
-            due, _, station, block = heapq.heappop(self._heap)
-            blocks = await self._turn_of(station, block, now)
-            if blocks != [block]:
-                station.blocks = [one for one in station.blocks if one is not block] + blocks
-            for one in blocks:
-                # The pieces of a refused block are still due; a block that was read waits for its instant.
-                self._push(_next_due(due, now, one) if one is block else due, station, one)
+            due = []
+            while self._heap and self._heap[0][0] <= now + EARLY_S:
+                due.append(heapq.heappop(self._heap))
+            if self._link.in_flight > 1:
+                await asyncio.gather(*(self._poll_block(*row, now) for row in due))
+            else:
+                for row in due:
+                    await self._poll_block(*row, max(now, self._clock()))
             now = max(now, self._clock())
         return self._heap[0][0] if self._heap else now + 3600.0
 
-    async def _turn_of(self, station: _Station, block: Block, now: float) -> list[Block]:
+    async def _poll_block(self, due: float, order: int, station: Station, block: Block, now: float) -> None:
+        blocks = await self._turn_of(station, block, now)
+        if blocks != [block]:
+            station.blocks = [one for one in station.blocks if one is not block] + blocks
+        now = max(now, self._clock())
+        for one in blocks:
+            # The pieces of a refused block are still due; a block that was read waits for its instant.
+            self._push(_next_due(due, now, one) if one is block else due, station, one)
+
+    async def _turn_of(self, station: Station, block: Block, now: float) -> list[Block]:
         """One due block: what is to be polled in its place from now on."""
         if now < block.rest_until or (station.open and now < station.probe_at):
             return [block]
@@ -209,34 +162,40 @@ class ModbusDriver:
 
     async def read_all(self, now: float, utc: float) -> list[Answer]:
         """Every point once, whatever its rate, in the fewest requests."""
+        if self._link.in_flight > 1:
+            rows = await asyncio.gather(*(self._read_station(station, now) for station in self._stations))
+        else:
+            rows = [await self._read_station(station, now) for station in self._stations]
+        return [answer for row in rows for answer in row]
+
+    async def _read_station(self, station: Station, now: float) -> list[Answer]:
         answers: list[Answer] = []
-        for station in self._stations:
-            todo, done = deque(station.whole), list[Block]()
-            silent = station.open and now < station.probe_at
-            while todo:
-                block = todo.popleft()
-                done.append(block)
-                if silent or now < block.rest_until:
+        todo, done = deque(station.whole), list[Block]()
+        silent = station.open and now < station.probe_at
+        while todo:
+            block = todo.popleft()
+            done.append(block)
+            if silent or now < block.rest_until:
+                answers.append(station.bad(block.indices, now))
+                continue
+            try:
+                self._take(station, block, await self._read(station, block), answers.append, now)
+            except Exception02 as error:
+                smaller = self._refused(station, block, str(error), now)
+                if smaller:
+                    done.pop()
+                    todo.extendleft(reversed(smaller))
+                else:
                     answers.append(station.bad(block.indices, now))
-                    continue
-                try:
-                    self._take(station, block, await self._read(station, block), answers.append, now)
-                except Exception02 as error:
-                    smaller = self._refused(station, block, str(error), now)
-                    if smaller:
-                        done.pop()
-                        todo.extendleft(reversed(smaller))
-                    else:
-                        answers.append(station.bad(block.indices, now))
-                except VigieError as error:
-                    self._failed(station, error)
-                    silent = station.open
-                    answers.append(station.bad(block.indices, now))
-            station.whole = done
+            except VigieError as error:
+                self._failed(station, error)
+                silent = station.open
+                answers.append(station.bad(block.indices, now))
+        station.whole = done
         return answers
 
     def _take(
-        self, station: _Station, block: Block, payload: bytes, deliver: Deliver, now: float | None = None
+        self, station: Station, block: Block, payload: bytes, deliver: Deliver, now: float | None = None
     ) -> None:
         values = block.decoder(payload)
         arrival = self._clock() if now is None else now
@@ -253,7 +212,7 @@ class ModbusDriver:
         deliver(Answer(tuple(good), list(good.values()), Quality.GOOD, 0.0, arrival))
         deliver(station.bad([index for index, value in rows if value is None], arrival))
 
-    def _refused(self, station: _Station, block: Block, why: str, now: float) -> list[Block]:
+    def _refused(self, station: Station, block: Block, why: str, now: float) -> list[Block]:
         """Exception 02 or 03: what to ask instead, [] when it was one point already."""
         self.state.counters.refused += 1
         station.answered(self._clock())
@@ -263,7 +222,7 @@ class ModbusDriver:
             block.rest_until = now + REFUSED_S
         return smaller
 
-    def _failed(self, station: _Station, error: VigieError) -> bool:
+    def _failed(self, station: Station, error: VigieError) -> bool:
         """Count a failed request; True when it was silence, which alone does not yet make points bad."""
         if _no_answer(error):
             self._missed(station, str(error))
@@ -271,7 +230,7 @@ class ModbusDriver:
         self.state.error = station.state.error = str(error)
         return False
 
-    def _missed(self, station: _Station, why: str) -> None:
+    def _missed(self, station: Station, why: str) -> None:
         self.state.counters.failures += 1
         self.state.error = why
         if station.missed(self._clock(), why):
@@ -280,14 +239,14 @@ class ModbusDriver:
             # Nobody answers on this connection: the next probe begins with a fresh one.
             self._wire.close(why)
 
-    async def _read(self, station: _Station, block: Block) -> bytes:
+    async def _read(self, station: Station, block: Block) -> bytes:
         answer = await self._request(station, block.pdu, urgent=False)
         if len(answer) != block.decoder.size + 2 or answer[1] != block.decoder.size:
             self.state.counters.malformed += 1
             raise FrameError(f"{station.name}: answer of the wrong length to a read of {block.count}")
         return answer[2:]
 
-    async def _request(self, station: _Station, pdu: bytes, urgent: bool) -> bytes:
+    async def _request(self, station: Station, pdu: bytes, urgent: bool) -> bytes:
         await self._turn.take(urgent)
         try:
             wire = self._wire
@@ -298,6 +257,11 @@ class ModbusDriver:
             self._turn.give()
 
     async def _connect(self, timeout_s: float) -> Wire:
+        async with self._connecting:
+            wire = self._wire
+            return wire if wire is not None and wire.up else await self._reconnect(timeout_s)
+
+    async def _reconnect(self, timeout_s: float) -> Wire:
         now = self._clock()
         if self.state.up:
             self.state.up = False
@@ -318,7 +282,7 @@ class ModbusDriver:
         """All changes, neighbours together; goes before reads that wait."""
         results = [WriteResult(change.index) for change in changes]
         rows: dict[str, list[tuple[int, PointDecl, Value]]] = {}
-        stations: dict[str, _Station] = {}
+        stations: dict[str, Station] = {}
         for place, change in enumerate(changes):
             station = self._owner[change.index]
             stations[station.name] = station
@@ -337,7 +301,7 @@ class ModbusDriver:
                         results[place] = WriteResult(changes[place].index, f"{name}: {error}", permanent)
         return WriteReport(tuple(results))
 
-    async def _send(self, station: _Station, request: WriteRequest) -> None:
+    async def _send(self, station: Station, request: WriteRequest) -> None:
         if station.open and self._clock() < station.probe_at:
             raise LinkDown(station.state.error)
         try:

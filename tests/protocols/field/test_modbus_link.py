@@ -59,7 +59,7 @@ def healthy(number, unit, pdu):
 
 
 @asynccontextmanager
-async def running(folder, units=(1,), answer=None, timeout_s=0.2, retry_s=0.05):
+async def running(folder, units=(1,), answer=None, timeout_s=0.2, retry_s=0.05, in_flight=1):
     far = type("Far", (FarEnd,), {"log": [], "answer": staticmethod(answer) if answer else None})
     loop = asyncio.get_running_loop()
     server = await loop.create_server(far, "127.0.0.1", 0)
@@ -68,7 +68,7 @@ async def running(folder, units=(1,), answer=None, timeout_s=0.2, retry_s=0.05):
     devices = "".join(f"  - {{name: u{unit}, profile: unit, link: bus, unit: {unit}}}\n" for unit in units)
     (folder / "gateway.yaml").write_text(
         "gateway: gw\nsite: {name: Essai, lat: 0, lon: 0}\nlinks:\n"
-        f"  bus: {{protocol: modbus, host: 127.0.0.1, port: {port}, timeout_s: {timeout_s}, "
+        f"  bus: {{protocol: modbus, host: 127.0.0.1, port: {port}, timeout_s: {timeout_s}, in_flight: {in_flight}, "
         f"retry: {{first_s: {retry_s}, max_s: {retry_s}}}}}\n"
         f"devices:\n{devices}"
     )
@@ -172,6 +172,27 @@ def test_a_silent_unit_costs_its_neighbours_almost_nothing(tmp_path):
             assert reads(2) == 2
             assert seen["u2/a.1"].quality is Quality.BAD and seen["u3/a.1"].quality is Quality.GOOD
             assert not driver.state.devices["u2"].up and driver.state.devices["u3"].up
+
+    run(scenario())
+
+
+def test_several_requests_at_once_where_the_link_allows_them(tmp_path):
+    waiting = []
+
+    def answer(number, unit, pdu):
+        # the far end answers nothing until three requests wait, and then the last first
+        waiting.append(healthy(number, unit, pdu))
+        return b"".join(waiting[::-1]) if len(waiting) == 3 else None
+
+    async def scenario():
+        async with running(tmp_path, (1, 2, 3, 4), answer, timeout_s=5, in_flight=3) as (driver, _, far, _):
+            reading = asyncio.ensure_future(driver.read_all(0.0, 0.0))
+            while len(far.log) < 4:
+                await asyncio.sleep(0.01)
+            far.answer = staticmethod(healthy)
+            number = far.log.index((4, 3, 0, 41))
+            assert number == 3 and driver.state.counters.connects == 1
+            reading.cancel()
 
     run(scenario())
 
