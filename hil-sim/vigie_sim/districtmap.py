@@ -22,6 +22,7 @@ _GATEWAYS = {
     "cab-b": "gw-mixte",
 }
 _ARTERIAL = {"cab-a": ("W-A", "A-B"), "cab-b": ("B-C", "C-E")}
+_CABINETS = {"cab-a": [-73.5984, 45.5304], "cab-b": [-73.5853, 45.5352]}
 _STATION, _BASIN, _UPSTREAM = (-73.5862, 45.5300), (-73.5928, 45.5346), (-73.5985, 45.5352)
 _METRES_PER_DEGREE = 111_320.0
 
@@ -142,7 +143,7 @@ def _lighting(features: Sequence[Mapping[str, Any]], scenario: DistrictScenario)
         places = _spread(walks, lamps)
         letter = device[-1].upper()
         found.append(
-            _feature(device, "cabinet", "Point", places[len(places) // 2],
+            _feature(device, "cabinet", "Point", _CABINETS[device],
                      {"fr": f"Armoire d'éclairage {letter}", "en": f"Lighting cabinet {letter}"}, gateway=gateway,
                      device=device, units={"power": "W", "photocell": "lx"},
                      points={"power": f"{cabinet.meter}/power", "photocell": f"{device}/lux"})

@@ -5,6 +5,7 @@ import type { Inventory, Kind } from "../api/types.ts";
 import type { Language } from "../i18n/language.svelte.ts";
 import type { Palette } from "./palette.ts";
 import { DISC_RADIUS } from "./placement.ts";
+import { streetNames } from "./streets.ts";
 
 type Features = GeoJSON.Feature[];
 
@@ -45,6 +46,7 @@ export function mapStyle(inventory: Inventory, palette: Palette, language: Langu
       roads: { type: "geojson", data: collection(of("road", "lane")) },
       crossings: { type: "geojson", data: collection(of("crossing")) },
       pipes: { type: "geojson", data: collection(of("pipe")) },
+      names: { type: "geojson", data: collection(streetNames(inventory)) },
       junctions: { type: "geojson", data: collection(of("junction")) },
       heads: { type: "geojson", data: collection([]) },
     },
@@ -68,11 +70,11 @@ export function mapStyle(inventory: Inventory, palette: Palette, language: Langu
         paint: { "line-color": palette.pipe, "line-width": 3, "line-dasharray": [2, 1.6] },
       },
       {
-        id: "road-name", type: "symbol", source: "roads",
-        filter: ["!=", ["get", "name_fr"], ""],
+        id: "road-name", type: "symbol", source: "names", minzoom: 15.3,
         layout: {
-          "symbol-placement": "line-center", "text-field": ["get", `name_${language}`],
-          "text-size": 11, "text-letter-spacing": 0.04, "text-font": ["system-ui"],
+          "text-field": ["get", `name_${language}`], "text-size": 11.5, "text-letter-spacing": 0.04, "text-font": ["system-ui"],
+          "text-rotate": ["get", "angle"], "text-rotation-alignment": "map", "text-max-width": 40,
+          "symbol-sort-key": ["get", "order"], "text-padding": 24,
         },
         paint: { "text-color": palette.label, "text-opacity": 0.85, "text-halo-color": palette.road, "text-halo-width": 1.4 },
       },

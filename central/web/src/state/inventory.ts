@@ -15,12 +15,22 @@ export function sites(inventory: Inventory): Site[] {
     .filter((feature) => LEADERS.has(feature.properties.kind))
     .map((feature): Site => ({ feature, parts: [] }));
   const byOwner = new Map(found.map((site) => [owner(site.feature), site]));
+  const told = new Set<string>();
   for (const feature of inventory.features) {
-    if (feature.properties.kind === "signal" || feature.properties.kind === "lamp") {
-      byOwner.get(owner(feature))?.parts.push(feature);
-    }
+    if (feature.properties.kind !== "signal" && feature.properties.kind !== "lamp") continue;
+    const movement = feature.properties.kind === "signal" ? movementOf(feature) : feature.id;
+    if (told.has(movement)) continue;
+    told.add(movement);
+    byOwner.get(owner(feature))?.parts.push(feature);
   }
   return found;
+}
+
+/** Heads over several lanes of one approach that follow one phase say the same: one of them tells it. */
+function movementOf(feature: Feature): string {
+  const { phase, pedestrian, bearing, points } = feature.properties;
+  if (phase === undefined || bearing === undefined) return `${owner(feature)} ${points?.lamp ?? feature.id}`;
+  return `${owner(feature)} ${pedestrian ?? false} ${phase} ${Math.round(bearing / 20) % 18}`;
 }
 
 function owner(feature: Feature): string {

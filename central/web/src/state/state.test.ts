@@ -7,6 +7,7 @@ import { en } from "../i18n/en.ts";
 import { fr } from "../i18n/fr.ts";
 import { clock, quantity, span } from "../lib/format.ts";
 import { DISC_RADIUS, headOffsets } from "../map/placement.ts";
+import { middle } from "../map/streets.ts";
 import { bounds, pumps, sites } from "./inventory.ts";
 import { rows, type Telling } from "./rows.ts";
 import { heldSum, Series } from "./series.ts";
@@ -96,6 +97,17 @@ test("heads and lamps belong to their site, pumps come in order", () => {
   assert.deepEqual(bounds(inventory), [-73.6, 45.5, -73.6, 45.5]);
 });
 
+test("several heads of one movement are told once", () => {
+  const heads = [
+    feature("a", { bearing: 62, phase: 2, points: { lamp: "jct/1" } }),
+    feature("b", { bearing: 63, phase: 2, points: { lamp: "jct/2" } }),
+    feature("c", { bearing: 62, phase: 5, points: { lamp: "jct/3" } }),
+    feature("d", { bearing: 62, phase: 2, pedestrian: true, points: { lamp: "jct/4" } }),
+  ];
+  const [junction] = sites({ ...inventory, features: [inventory.features[0]!, ...heads] });
+  assert.deepEqual(junction?.parts.map((part) => part.id), ["a", "c", "d"]);
+});
+
 test("heads stand inside the disc, on their approach's side, and do not cover each other", () => {
   const heads = [0, 90, 180, 270].flatMap((bearing) => [
     feature(`a${bearing}`, { bearing }),
@@ -112,6 +124,15 @@ test("heads stand inside the disc, on their approach's side, and do not cover ea
   // Northbound traffic comes from the south: its heads stand below the middle.
   const south = headOffsets([feature("n", { bearing: 0 })]).get("n") ?? [0, 0];
   assert.ok(Math.abs(south[0]) < 1e-9 && south[1] > 0);
+});
+
+test("a street's name follows it and is never upside down", () => {
+  const east = middle([[-73.6, 45.5], [-73.59, 45.5]]);
+  const west = middle([[-73.59, 45.5], [-73.6, 45.5]]);
+  assert.ok(Math.abs(east.angle) < 1e-9 && Math.abs(west.angle) < 1e-9);
+  const [up, down] = [middle([[-73.6, 45.5], [-73.6, 45.51]]), middle([[-73.6, 45.51], [-73.6, 45.5]])];
+  assert.equal(Math.abs(up.angle), 90);
+  assert.equal(up.angle, down.angle);
 });
 
 test("a series stays in order and small however long it runs", () => {
