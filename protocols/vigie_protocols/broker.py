@@ -150,14 +150,23 @@ class Broker:
                 start_new_session=True,
             )
         self._hold(self._process.pid)
-        deadline = time.monotonic() + timeout
-        while not _answers(self.host, self.port):
-            gone = self._wait(0.05)
-            if gone or time.monotonic() > deadline:
+        ready = False
+        try:
+            ready = self._ready(time.monotonic() + timeout)
+        finally:
+            # Also when a signal's exception comes in between: no broker may be left behind unowned.
+            if not ready:
                 self.kill()
-                raise LinkDown(f"the broker {self.kind} did not start on port {self.port}: {_tail(log)}")
+        if not ready:
+            raise LinkDown(f"the broker {self.kind} did not start on port {self.port}: {_tail(log)}")
         note = {"pid": self._pid, "port": self.port, "kind": self.kind, "born": _birth(self._process.pid)}
         self._note.write_text(json.dumps(note))
+
+    def _ready(self, deadline: float) -> bool:
+        while not _answers(self.host, self.port):
+            if self._wait(0.05) or time.monotonic() > deadline:
+                return False
+        return True
 
     @property
     def _note(self) -> Path:

@@ -84,6 +84,8 @@ class MqttLink:
         self.config = config
         self.state = LinkState.IDLE
         self.before_close = before_close
+        self.dropped = 0
+        """Messages thrown away because their topic was not UTF-8."""
         self._clock = clock
         self._jitter = jitter
         self._will = will
@@ -432,7 +434,13 @@ class MqttLink:
             self._lose(f"{who}: {code}")
 
     def _on_message(self, client: Client, _: Any, message: MQTTMessage) -> None:
-        self._events.append(Received(message.topic, bytes(message.payload), message.qos, message.retain))
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            # Some client's fault and not the broker's: the connection stays, the message goes.
+            self.dropped += 1
+            return
+        self._events.append(Received(topic, bytes(message.payload), message.qos, message.retain))
 
     def _on_publish(self, client: Client, _: Any, mid: int, code: ReasonCode, __: Any) -> None:
         number = self._by_mid.pop(mid, None)
