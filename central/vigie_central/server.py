@@ -22,7 +22,7 @@ from vigie_central.api.inventory import Inventory
 from vigie_central.api.live import LiveHub
 from vigie_central.api.views import Views
 from vigie_central.broker import OwnBroker
-from vigie_central.host.alarms import Alarms
+from vigie_central.host.alarms import ALARM_WORDS, Alarms
 from vigie_central.host.fleet import Fleet
 from vigie_central.host.ingest import Ingest
 from vigie_central.host.session import Session
@@ -147,8 +147,7 @@ class Coordinator:
         await ingest.recover()
         await policies.load()
         await inventory.load()
-        past = await self.history.events(None, "alarm", None, REMEMBERED_ALARM_EVENTS)
-        self.alarms.take(reversed(past))
+        self.alarms.take(await self.history.events_about(["alarm"], ALARM_WORDS, REMEMBERED_ALARM_EVENTS))
         hub.recent.extend(await self.history.events(None, None, None, hub.recent.maxlen or 100))
         self._ingest = asyncio.create_task(ingest.run(), name="ingest")
         jobs = [hub.run(), policies.run()]

@@ -24,7 +24,7 @@ def test_kill_in_the_middle_of_ingest_loses_nothing_and_doubles_nothing(make_cen
     wanted = 1500
 
     async def feed(edge):
-        while edge.next < wanted:
+        while edge.next <= wanted:
             for _ in range(10):
                 edge.sample("jct", NOON + 1000 * edge.next, count=edge.next, queue=edge.next / 7)
             await asyncio.sleep(0.005)
@@ -50,7 +50,7 @@ def test_kill_in_the_middle_of_ingest_loses_nothing_and_doubles_nothing(make_cen
         count = counters["gateways"][edge.name]
         assert (count["records_stored"], count["samples_stored"], count["missing"]) == (wanted, 2 * wanted, 0)
     rows = central.get("/history?gateway=gw-kill-0&point=jct/count&from=0&limit=2000")["samples"]
-    assert [value for _, value, _ in rows] == list(range(wanted))
+    assert [value for _, value, _ in rows] == list(range(1, wanted + 1))
     central.stop()
 
 
@@ -87,13 +87,13 @@ def test_a_dead_compaction_leaves_nothing_behind_and_loses_nothing(folder):
             history = DuckHistory(Path(sys.argv[1]))
             await history.open()
             if sys.argv[2] == "write":
-                for index in range(50):
+                for index in range(1, 51):
                     await history.commit([Record("gw", 1, index, [Sample("d/p", index, float(index), 2)])])
                 duck_files._sync = lambda path: os._exit(9) if path.is_dir() else None
                 await history.compact()
             rows = await history.samples("gw", "d/p", 0, 1000, 1000)
             files = sorted(path.name for path in (Path(sys.argv[1]) / "parquet").iterdir())
-            print([value for _, value, _ in rows] == [float(n) for n in range(50)], files)
+            print([value for _, value, _ in rows] == [float(n) for n in range(1, 51)], files)
             await history.compact()
             print(len(await history.samples("gw", "d/p", 0, 1000, 1000)), await history.duplicate_rows())
             await history.close()

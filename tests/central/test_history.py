@@ -30,7 +30,7 @@ def test_values_of_every_type_come_back_as_they_were(tmp_path):
         for compacted in (False, True):
             async with opened(tmp_path) as history:
                 samples = [Sample(f"d/{place}", place, value, 2) for place, value in enumerate(values)]
-                await history.commit([Record("gw", 1, int(compacted), samples)])
+                await history.commit([Record("gw", 1, 1 + compacted, samples)])
                 if compacted:
                     await history.compact()
                 for place, value in enumerate(values):
@@ -43,12 +43,12 @@ def test_values_of_every_type_come_back_as_they_were(tmp_path):
 def test_a_key_is_stored_once_within_a_batch_over_batches_and_over_restarts(tmp_path):
     async def script():
         async with opened(tmp_path) as history:
-            done = await history.commit([record("gw", 1, 0), record("gw", 1, 0), record("gw", 2, 0)])
+            done = await history.commit([record("gw", 1, 7), record("gw", 1, 7), record("gw", 2, 7)])
             assert (len(done.stored), dict(done.duplicates)) == (2, {"gw": 1})
             await history.compact()
-            assert not (await history.commit([record("gw", 1, 0)])).stored
+            assert not (await history.commit([record("gw", 1, 7)])).stored
         async with opened(tmp_path) as history:
-            assert not (await history.commit([record("gw", 2, 0)])).stored
+            assert not (await history.commit([record("gw", 2, 7)])).stored
             assert (await history.totals())["gw"].samples == 2
             assert await history.duplicate_rows() == {"gw": 0}
 
@@ -58,7 +58,7 @@ def test_a_key_is_stored_once_within_a_batch_over_batches_and_over_restarts(tmp_
 def test_a_failed_commit_keeps_nothing_and_the_next_one_takes_it(tmp_path):
     async def script():
         async with opened(tmp_path) as history:
-            await history.commit([record("gw", 1, 0)])
+            await history.commit([record("gw", 1, 3)])
             history._db.execute("ALTER TABLE marks RENAME TO elsewhere")
             with pytest.raises(StoreError):
                 await history.commit([record("gw", 1, 1)])
@@ -68,7 +68,7 @@ def test_a_failed_commit_keeps_nothing_and_the_next_one_takes_it(tmp_path):
             done = await history.commit([record("gw", 1, 1), record("gw", 1, 2)])
             assert (await history.totals())["gw"].samples == 3, done
             (settled,) = await history.settled()
-            assert (settled.through, list(settled.ranges)) == (2, [])
+            assert (settled.through, list(settled.ranges)) == (3, [])
 
     asyncio.run(script())
 
@@ -79,7 +79,7 @@ def test_small_files_become_one_sorted_by_point_and_time(tmp_path):
     async def script():
         async with opened(tmp_path, compact_rows=20) as history:
             for batch in range(12):
-                await history.commit([record("gw", 1, batch * 20 + n, float(n)) for n in range(20)])
+                await history.commit([record("gw", 1, 1 + batch * 20 + n, float(n)) for n in range(20)])
             assert (await history.totals())["gw"].samples == 240
             assert len(await history.samples("gw", "d/p", 0, 10**9, 1000)) == 240
             assert len(await history.last()) == 1
@@ -95,15 +95,15 @@ def test_small_files_become_one_sorted_by_point_and_time(tmp_path):
 def test_settled_ranges_survive_compaction_with_losses_in_between(tmp_path):
     async def script():
         async with opened(tmp_path) as history:
-            await history.commit([record("gw", 1, n) for n in (0, 1, 5, 6)])
-            await history.commit([record("gw", 1, 9, lost=[(2, 4)])])
+            await history.commit([record("gw", 1, n) for n in (1, 2, 5, 6)])
+            await history.commit([record("gw", 1, 9, lost=[(1, 2, 4)])])
             await history.compact()
             before = (await history.settled(), await history.totals())
         async with opened(tmp_path) as history:
             assert (await history.settled(), await history.totals()) == before
             (settled,) = before[0]
             assert (settled.through, list(settled.ranges)) == (6, [(9, 9)])
-            assert (before[1]["gw"].records, before[1]["gw"].lost) == (5, 3)
+            assert (before[1]["gw"].records, before[1]["gw"].lost) == (5, 2)
 
     asyncio.run(script())
 
@@ -113,7 +113,7 @@ def test_events_are_numbered_and_paged(tmp_path):
         async with opened(tmp_path) as history:
             for index in range(10):
                 body = {"kind": "alarm" if index % 2 else "decision", "n": index}
-                await history.commit([Record("gw", 1, index, (), [(index, body)])])
+                await history.commit([Record("gw", 1, index + 1, (), [(index, body)])])
         async with opened(tmp_path) as history:
             newest = await history.events("gw", "alarm", None, 2)
             assert [event.body["n"] for event in newest] == [9, 7]

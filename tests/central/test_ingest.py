@@ -32,7 +32,7 @@ def test_samples_are_stored_acknowledged_and_read_back(central, make_edge):
         await edge.stop()
 
     asyncio.run(script())
-    assert edge.acked.through == 99
+    assert edge.acked.through == 100
     end = NOON / 1000 + 100
     rows = central.get(f"/history?gateway=gw-store&point=station/level&from={NOON / 1000}&to={end}")
     assert rows["samples"] == [[NOON / 1000 + second, second / 10, 2] for second in range(100)]
@@ -79,16 +79,16 @@ def test_a_gap_is_acknowledged_around_and_closed_by_backfill(central, make_edge)
         await until(lambda: edge.edge.born)
         for second in range(5):
             edge.sample("station", NOON + 1000 * second, level=1.0)
-        edge.next = 10
+        edge.next = 11
         for second in range(10, 15):
             edge.sample("station", NOON + 1000 * second, level=3.0)
-        await until(lambda: edge.acked.ranges() == [(10, 14)])
-        assert edge.acked.through == 4
+        await until(lambda: edge.acked.ranges() == [(11, 15)])
+        assert edge.acked.through == 5
         assert counters(central, "gw-gap")["missing"] == 5
-        edge.next = 5
+        edge.next = 6
         for second in range(5, 10):
             edge.sample("station", NOON + 1000 * second, level=2.0)
-        await until(lambda: edge.acked.through == 14)
+        await until(lambda: edge.acked.through == 15)
         await edge.stop()
 
     asyncio.run(script())
@@ -116,7 +116,7 @@ def test_another_epoch_counts_anew(central, make_edge):
     asyncio.run(script())
     count = counters(central, "gw-epoch")
     assert count["samples_stored"] == 20
-    assert [(each["epoch"], each["through"]) for each in count["acked"]] == [(1, 9), (2, 9)]
+    assert [(each["epoch"], each["through"]) for each in count["acked"]] == [(1, 10), (2, 10)]
 
 
 def test_events_alarms_and_deaths_are_shown(central, make_edge):
@@ -143,6 +143,12 @@ def test_events_alarms_and_deaths_are_shown(central, make_edge):
         assert not [each for each in central.get("/alarms")["alarms"] if each["gateway"] == "gw-event"]
         edge.sample("station", level=1.0)
         await until(lambda: not edge.journal)
+        edge.tell({"kind": "decision", "subject": "station", "what": "device-down", "reason": "no answer"})
+        await until(lambda: not edge.journal)
+        active = [each for each in central.get("/alarms")["alarms"] if each["gateway"] == "gw-event"]
+        assert [(each["key"], each["text"]) for each in active] == [("station/device-down", "no answer")]
+        edge.tell({"kind": "decision", "subject": "station", "what": "device-up"})
+        await until(lambda: not edge.journal)
         edge._do(edge.edge.device_lost("station", NOON))
         await until(lambda: not central.get("/gateways/gw-event")["devices"][0]["online"])
         (point,) = central.get("/points?gateway=gw-event&prefix=station/level")["points"]
@@ -161,14 +167,15 @@ def test_records_declared_lost_are_settled_but_not_counted_as_stored(central, ma
     async def script():
         edge.start()
         await until(lambda: edge.edge.born)
-        edge.next = 50
-        edge.tell({"kind": "gap", "epoch": 1, "first": 0, "last": 49, "reason": "segment unreadable"})
-        await until(lambda: edge.acked.through == 50)
+        edge.next = 51
+        edge.tell({"kind": "gap", "epoch": 1, "first": 1, "last": 50, "reason": "segment unreadable"})
+        edge.tell({"kind": "gap", "epoch": 1, "first": 40, "last": 0, "reason": "nobody knows how much"})
+        await until(lambda: edge.acked.through == 52)
         await edge.stop()
 
     asyncio.run(script())
     count = counters(central, "gw-lost")
-    assert (count["lost"], count["missing"], count["records_stored"]) == (50, 0, 1)
+    assert (count["lost"], count["missing"], count["records_stored"]) == (50, 0, 2)
 
 
 def test_messages_that_break_the_rules_change_nothing(central, make_edge):

@@ -73,16 +73,15 @@ class LiveHub:
     def flush(self) -> None:
         """One tick: encode once, queue for everyone; whoever has no room is let go."""
         fleet, alarms = self.views.fleet, self.views.alarms
-        points, fleet.changed_points = fleet.changed_points, {}
         gateways, fleet.changed_gateways = fleet.changed_gateways, set()
         events, self._events = self._events, deque(maxlen=1000)
         alarms_changed, alarms.changed = alarms.changed, False
         run_changed, self._run_changed = self._run_changed, False
         if not self._clients:
+            fleet.forget_changed()
             return
         messages: list[dict[str, Any]] = []
-        if points:
-            rows = [(g, name, p.value, p.quality, p.utc_ms / 1000) for (g, name), p in points.items()]
+        if rows := fleet.take_changed():
             messages.append({"type": "values", "values": rows})
         messages.extend(
             {"type": "gateway", "gateway": self.views.gateway_state(name).model_dump()}

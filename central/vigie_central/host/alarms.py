@@ -1,8 +1,9 @@
 """Active alarms, derived from the events of the gateways (ISA-18.2: raised, until back to normal).
 
 An event is about an alarm when its ``kind`` is ``alarm``. ``subject`` (with ``what``) names the alarm;
-``active`` true or false, or ``state`` raised or cleared, says which way it went. A death of a gateway is
-no event of its own telling, so the coordinator raises and clears ``gateway-offline`` itself.
+``active`` true or false, or ``state`` raised or cleared, says which way it went. Some words come in pairs
+(PAIRS) and make an alarm whatever their kind. A death of a gateway is no event of its own telling, so the
+coordinator raises and clears ``gateway-offline`` itself.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,14 @@ from vigie_central.store.history import StoredEvent
 
 CLEARED = frozenset(("cleared", "clear", "normal", "inactive", "off", "returned"))
 OFFLINE = "gateway-offline"
+PAIRS = {
+    "device-down": ("device-up", "high"),
+    "control-silent": ("control-back", "critical"),
+    "detector-failed": ("detector-back", "low"),
+}
+"""What raises an alarm about its subject -> what clears it, and how severe it is."""
+_CLEARS = {end: start for start, (end, _) in PAIRS.items()}
+ALARM_WORDS = (*PAIRS, *_CLEARS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,10 @@ class Alarms:
                     )
                 else:
                     self._clear(event.gateway, key)
+            elif event.what in PAIRS:
+                self._raise(event.gateway, _key(event.body), PAIRS[event.what][1], event.utc_ms, event.body)
+            elif event.what in _CLEARS:
+                self._clear(event.gateway, _key({**event.body, "what": _CLEARS[event.what]}))
 
     def offline(self, gateway: str, utc_ms: int) -> None:
         """A gateway died."""

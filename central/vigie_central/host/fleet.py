@@ -25,19 +25,23 @@ def point_name(device: str, metric: str) -> str:
     return metric if metric.startswith("$") else f"{NODE}/{metric}"
 
 
-def is_point(metric: Metric) -> bool:
+def is_point(metric: str) -> bool:
     """False for what carries the protocol itself."""
-    return metric.name not in NOT_POINTS and not metric.name.startswith(("Node Control/", "Device Control/"))
+    return metric not in NOT_POINTS and not metric.startswith(("Node Control/", "Device Control/"))
 
 
-def sample_of(device: str, metric: Metric, message_ms: int) -> Sample:
+_NUMBERS = {wire: int(quality) for wire, quality in FROM_WIRE_QUALITY.items()}
+_BAD, _GOOD = int(Quality.BAD), int(Quality.GOOD)
+
+
+def sample_of(point: str, metric: Metric, stamp: int) -> Sample:
     """What a metric says of its point. Packed values and numbers that are none are kept as bad, valueless."""
     value = metric.value
-    quality = Quality.GOOD if metric.quality is None else FROM_WIRE_QUALITY.get(metric.quality, Quality.BAD)
-    if value is None or isinstance(value, bytes) or (isinstance(value, float) and not isfinite(value)):
-        value, quality = None, Quality.BAD
-    stamp = metric.timestamp if metric.timestamp is not None else message_ms
-    return Sample(point_name(device, metric.name), stamp, value, int(quality))
+    wire = metric.quality
+    quality = _GOOD if wire is None else _NUMBERS.get(wire, _BAD)
+    if value is None or isinstance(value, bytes) or (type(value) is float and not isfinite(value)):
+        return Sample(point, stamp, None, _BAD)
+    return Sample(point, stamp, value, quality)
 
 
 @dataclass(slots=True)
@@ -56,6 +60,17 @@ class Device:
     online: bool = False
     since_ms: int = 0
     points: set[str] = field(default_factory=set)
+
+
+class PointNames(dict[str, str | None]):
+    """Metric name -> point name for one device, None for what is no point: worked out once."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def __missing__(self, metric: str) -> str | None:
+        name = self[metric] = point_name(self.device, metric) if is_point(metric) else None
+        return name
 
 
 @dataclass(slots=True)
@@ -81,6 +96,16 @@ class Gateway:
     devices: dict[str, Device] = field(default_factory=dict)
     points: dict[str, Point] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
+    names: dict[str, PointNames] = field(default_factory=dict)
+    changed: dict[str, Point] = field(default_factory=dict)
+    """Points with a newer value since the live page looked last."""
+
+    def names_of(self, device: str) -> PointNames:
+        """Point names of a device's metrics."""
+        found = self.names.get(device)
+        if found is None:
+            found = self.names[device] = PointNames(device)
+        return found
 
     def stale(self, point: str) -> bool:
         """True when the point's gateway or device is off, so that its value is only the last one known."""
@@ -95,7 +120,6 @@ class Fleet:
 
     def __init__(self) -> None:
         self.gateways: dict[str, Gateway] = {}
-        self.changed_points: dict[tuple[str, str], Point] = {}
         self.changed_gateways: set[str] = set()
 
     def gateway(self, node: tuple[str, str]) -> Gateway:
@@ -120,15 +144,20 @@ class Fleet:
             device = gateway.devices.setdefault(birth.device, Device())
             if not device.online:
                 device.online, device.since_ms = True, birth.timestamp
-            device.points = {m.name for m in birth.metrics if is_point(m)}
+            device.points = {metric.name for metric in birth.metrics if is_point(metric.name)}
         else:
             gateway.counters.births += 1
             if not gateway.online:
                 gateway.online, gateway.since_ms = True, birth.timestamp
         self.changed_gateways.add(gateway.id)
+        names = gateway.names_of(birth.device)
+        told = []
         for metric in birth.metrics:
-            if is_point(metric) and metric.value is not None:
-                self.show(gateway, (sample_of(birth.device, metric, birth.timestamp),))
+            point = names[metric.name]
+            if point is not None and metric.value is not None:
+                stamp = birth.timestamp if metric.timestamp is None else metric.timestamp
+                told.append(sample_of(point, metric, stamp))
+        self.show(gateway, told)
 
     def died(self, death: Died) -> None:
         """A death; a node takes its devices along."""
@@ -145,13 +174,28 @@ class Fleet:
 
     def show(self, gateway: Gateway, samples: Sequence[Sample]) -> None:
         """Newer samples become the last values; older ones (backfill) do not."""
-        points = gateway.points
+        points, changed = gateway.points, gateway.changed
         for sample in samples:
-            known = points.get(sample.point)
+            name, stamp = sample.point, sample.utc_ms
+            known = points.get(name)
             if known is None:
-                known = points[sample.point] = Point(sample.value, sample.quality, sample.utc_ms)
-            elif sample.utc_ms >= known.utc_ms:
-                known.value, known.quality, known.utc_ms = sample.value, sample.quality, sample.utc_ms
+                known = points[name] = Point(sample.value, sample.quality, stamp)
+            elif stamp >= known.utc_ms:
+                known.value, known.quality, known.utc_ms = sample.value, sample.quality, stamp
             else:
                 continue
-            self.changed_points[gateway.id, sample.point] = known
+            changed[name] = known
+
+    def take_changed(self) -> list[tuple[str, str, Value, int, float]]:
+        """Rows (gateway, point, value, quality, utc) of what changed since the last call."""
+        rows = []
+        for gateway in self.gateways.values():
+            if gateway.changed:
+                changed, gateway.changed = gateway.changed, {}
+                rows += [(gateway.id, n, p.value, p.quality, p.utc_ms / 1000) for n, p in changed.items()]
+        return rows
+
+    def forget_changed(self) -> None:
+        """Nobody looks: what changed needs no rows."""
+        for gateway in self.gateways.values():
+            gateway.changed.clear()

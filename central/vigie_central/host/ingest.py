@@ -12,8 +12,9 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from vigie_central.host.fleet import Fleet, is_point, sample_of
+from vigie_central.host.fleet import Fleet, sample_of
 from vigie_central.store.history import (
+    FIRST_INDEX,
     GatewayTotals,
     History,
     Record,
@@ -31,6 +32,8 @@ log = structlog.get_logger("vigie.ingest")
 
 FOREIGN_EPOCH = 0
 """Epoch of what nodes without a journal send: numbered by us, never acknowledged."""
+BATCH = 4000
+"""Records of one commit: enough to make its fixed cost small, few enough that acknowledgements flow."""
 MAX_EVENT = 64 * 1024
 LAST_TIME_MS = 253_402_300_799_999
 """The end of the year 9999: later stamps are not stamps."""
@@ -89,20 +92,23 @@ class Ingest:
         """One DATA message: its last values show at once, its record waits for the next commit.
 
         partial: metrics that no birth declared were left out. Such a record is not kept, or the rest of
-        it would be acknowledged unseen; it comes again after the rebirth that was asked for.
+        it would be acknowledged unseen; it comes again after the rebirth that was asked for. Nor is one
+        kept whose index no journal gives.
         """
         gateway = self.fleet.gateway(data.node)
         gateway.counters.messages += 1
         samples: list[Sample] = []
         events: list[tuple[int, dict[str, object]]] = []
-        lost: list[tuple[int, int]] = []
+        lost: list[tuple[int, int, int]] = []
         key = journal_key(data.metrics)
+        names = gateway.names_of(data.device)
         for metric in data.metrics:
-            stamp = metric.timestamp if metric.timestamp is not None else data.timestamp
+            stamp = data.timestamp if metric.timestamp is None else metric.timestamp
+            point = names[metric.name]
             if not 0 <= stamp <= LAST_TIME_MS:
                 gateway.counters.refused += 1
-            elif is_point(metric):
-                samples.append(sample_of(data.device, metric, data.timestamp))
+            elif point is not None:
+                samples.append(sample_of(point, metric, stamp))
             elif metric.name == EVENT_METRIC and isinstance(metric.value, str):
                 try:
                     body = parse_strict_json(metric.value.encode(), MAX_EVENT)
@@ -112,9 +118,9 @@ class Ingest:
                 if isinstance(body, dict):
                     events.append((stamp, body))
                     if key is not None:
-                        lost.extend(_lost(body, key[0]))
+                        lost.extend(_lost(body))
         self.fleet.show(gateway, samples)
-        if partial and key is not None:
+        if key is not None and (partial or key[1] < FIRST_INDEX):
             gateway.counters.refused += 1
             return
         if self._waiting >= self.max_samples:
@@ -145,11 +151,15 @@ class Ingest:
                 await self.flush()
 
     async def flush(self) -> None:
-        """Commit what waits and acknowledge it; a failed commit leaves it to be sent again."""
-        batch, self._pending = self._pending, []
+        """Commit what waits, in batches, and acknowledge it; a failed one leaves it to be sent again."""
+        waiting, self._pending = self._pending, []
         self._waiting = 0
+        for start in range(0, max(1, len(waiting)), BATCH):
+            await self._flush(waiting[start : start + BATCH], len(waiting) - start)
+
+    async def _flush(self, batch: list[Record], in_flight: int) -> None:
         if batch:
-            self._in_flight = len(batch)
+            self._in_flight = in_flight
             try:
                 await self._commit(batch)
                 self.failing = False
@@ -188,7 +198,7 @@ class Ingest:
         last = self._foreign.get(gateway)
         if last is None:
             known = self.settled.get((gateway, FOREIGN_EPOCH))
-            last = known.highest if known is not None else -1
+            last = known.highest if known is not None else FIRST_INDEX - 1
         self._foreign[gateway] = last + 1
         return last + 1
 
@@ -201,11 +211,16 @@ class _Gap(msgspec.Struct, frozen=True):
     last: int
 
 
-def _lost(body: dict[str, object], epoch: int) -> list[tuple[int, int]]:
+def _lost(body: dict[str, object]) -> list[tuple[int, int, int]]:
+    """What a gap event declares lost. One without an end is no ground to settle anything."""
     if body.get("kind") != "gap":
         return []
     try:
         gap = msgspec.convert(body, _Gap)
     except msgspec.ValidationError:
         return []
-    return [(gap.first, gap.last)] if gap.epoch == epoch and 0 <= gap.first <= gap.last < 2**63 else []
+    return (
+        [(gap.epoch, gap.first, gap.last)]
+        if 0 <= gap.epoch < 2**64 and 0 < gap.first <= gap.last < 2**63
+        else []
+    )

@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from vigie_central.policies.check import Checked, check_document, parse_scope, scope_text
+from vigie_controllers.policy.document import CITY
 from vigie_protocols.channel import PAYLOAD_TYPES
 from vigie_protocols.envelope import sign
 from vigie_protocols.errors import FrameError, InputError, input_error
 from vigie_protocols.keys import SigningKey
 from vigie_protocols.strictjson import dump_json, parse_strict_json
 from vigie_protocols.yamlfile import Document, read_yaml
-
-DEFAULT_CITY = "city"
-"""The city's name where a scope leaves it out."""
 
 
 def read_policy(path: Path, scope: str | None = None) -> Checked:
@@ -45,7 +43,7 @@ def read_envelope(path: Path) -> dict[str, Any] | None:
 
 
 def _join_scope(path: Path, written: Any, asked: str) -> dict[str, str]:
-    wanted = parse_scope(asked, DEFAULT_CITY)
+    wanted = parse_scope(asked, CITY)
     if written is None:
         return wanted
     if isinstance(written, dict) and isinstance(written.get("level"), str):

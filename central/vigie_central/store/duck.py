@@ -17,9 +17,10 @@ import msgspec
 import structlog
 
 from vigie_central.store import duck_files, duck_schema
-from vigie_central.store.duck_batch import Batch
-from vigie_central.store.duck_schema import read, table
+from vigie_central.store.duck_batch import Batch, Points
+from vigie_central.store.duck_schema import STORED, read
 from vigie_central.store.history import (
+    FIRST_INDEX,
     BucketRow,
     Committed,
     GatewayTotals,
@@ -50,7 +51,8 @@ class DuckHistory:
         self.memory_mb = memory_mb
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history")
         self._db: Any = None
-        self._points: dict[tuple[str, str], int] = {}
+        self._points: Points = {}
+        self._count_points = 0
         self._sets: dict[tuple[str, int], IndexSet] = {}
         self._totals: dict[str, GatewayTotals] = {}
         self._next_seq = 1
@@ -109,7 +111,9 @@ class DuckHistory:
     def _load(self) -> None:
         """Take the state that goes with the rows from the database."""
         rows = self._db.execute("SELECT id, gateway, name FROM points").fetchall()
-        self._points = {(gateway, name): number for number, gateway, name in rows}
+        self._points, self._count_points = {}, len(rows)
+        for number, gateway, name in rows:
+            self._points.setdefault(gateway, {})[name] = number
         self._sets, self._totals = {}, {}
         for gateway, epoch, low, high, lost in self._db.execute("SELECT * FROM marks").fetchall():
             self._set(gateway, epoch).add_range(low, high)
@@ -128,7 +132,7 @@ class DuckHistory:
     def _set(self, gateway: str, epoch: int) -> IndexSet:
         found = self._sets.get((gateway, epoch))
         if found is None:
-            found = self._sets[gateway, epoch] = IndexSet()
+            found = self._sets[gateway, epoch] = IndexSet(FIRST_INDEX)
         return found
 
     def _total(self, gateway: str) -> GatewayTotals:
@@ -159,7 +163,7 @@ class DuckHistory:
     def _commit(self, records: Sequence[Record]) -> Committed:
         if self._broken:
             self._reopen()
-        batch = Batch()
+        batch = Batch(self._points, self._count_points)
         duplicates: dict[str, int] = {}
         full = 0
         for record in records:
@@ -171,9 +175,9 @@ class DuckHistory:
             if not new:
                 duplicates[record.gateway] = duplicates.get(record.gateway, 0) + 1
                 continue
-            self._next_seq = batch.take(record, self._points, self._next_seq)
-            for low, high in record.lost:
-                self._settle_lost(record, low, high, batch)
+            self._next_seq = batch.take(record, self._next_seq)
+            for epoch, low, high in record.lost:
+                self._settle_lost(record.gateway, epoch, low, high, batch)
         if batch.stored:
             try:
                 self._write(batch)
@@ -188,13 +192,14 @@ class DuckHistory:
                 totals.records += 1
                 totals.samples += len(record.samples)
                 totals.events += len(record.events)
+            self._count_points = batch.count_points
             self.hot_rows += batch.rows
             if self.hot_rows >= self._compact_at:
                 self._compact_quietly()
         return Committed(batch.stored, batch.events, duplicates, full)
 
-    def _settle_lost(self, record: Record, low: int, high: int, batch: Batch) -> None:
-        known = self._set(record.gateway, record.epoch)
+    def _settle_lost(self, gateway: str, epoch: int, low: int, high: int, batch: Batch) -> None:
+        known = self._set(gateway, epoch)
         for start, end in known.missing(high):
             start = max(start, low)
             if start <= end:
@@ -202,18 +207,17 @@ class DuckHistory:
                     known.add_range(start, end)
                 except RangesFull:
                     return  # the gateway declares again after its next restart
-                batch.mark(record.gateway, record.epoch, start, end, lost=True)
-                self._total(record.gateway).lost += end - start + 1
+                batch.mark(gateway, epoch, start, end, lost=True)
+                self._total(gateway).lost += end - start + 1
 
     def _write(self, batch: Batch) -> None:
         db = self._db
         db.execute("BEGIN")
         try:
-            for name, schema, columns in batch.tables():
-                if columns[0]:
-                    db.register("batch", table(schema, columns))
-                    db.execute(f"INSERT INTO {name} SELECT * FROM batch")
-                    db.unregister("batch")
+            for name, rows in batch.tables():
+                db.register("batch", rows)
+                db.execute(f"INSERT INTO {name} SELECT {STORED if name == 'hot' else '*'} FROM batch")
+                db.unregister("batch")
             db.execute("COMMIT")
         except (duckdb.Error, OSError):
             duck_files.roll_back(db)
@@ -259,7 +263,7 @@ class DuckHistory:
         """Rows of a point in time order."""
 
         def work() -> list[tuple[int, Value, int]]:
-            number = self._points.get((gateway, point))
+            number = self._points.get(gateway, {}).get(point)
             if number is None:
                 return []
             source = duck_files.source(self._db, self.directory, start_ms, end_ms)
@@ -278,7 +282,7 @@ class DuckHistory:
         """Buckets of a point; a bucket without a usable value is left out."""
 
         def work() -> list[BucketRow]:
-            number = self._points.get((gateway, point))
+            number = self._points.get(gateway, {}).get(point)
             if number is None:
                 return []
             source = duck_files.source(self._db, self.directory, start_ms, end_ms)
@@ -305,6 +309,21 @@ class DuckHistory:
                 {"gateway": gateway, "kind": kind, "before": before_seq, "limit": limit},
             ).fetchall()
             return [StoredEvent(seq, place, utc, _decode(body)) for seq, place, utc, body in rows]
+
+        return await self._run(work)
+
+    async def events_about(
+        self, kinds: Sequence[str], whats: Sequence[str], limit: int
+    ) -> Sequence[StoredEvent]:
+        """The newest events of these kinds or words, oldest first."""
+
+        def work() -> list[StoredEvent]:
+            rows = self._db.execute(
+                "SELECT seq, gateway, utc_ms, body FROM events WHERE list_contains($kinds, kind) "
+                "OR list_contains($whats, what) ORDER BY seq DESC LIMIT $limit",
+                {"kinds": list(kinds), "whats": list(whats), "limit": limit},
+            ).fetchall()
+            return [StoredEvent(seq, place, utc, _decode(body)) for seq, place, utc, body in reversed(rows)]
 
         return await self._run(work)
 

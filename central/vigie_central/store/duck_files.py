@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from vigie_central.store.duck_schema import MARK_SCHEMA, SAMPLE_COLUMNS, table
+from vigie_central.store.history import FIRST_INDEX
 from vigie_protocols.ranges import IndexSet
 
 FEW_FILES = 8
@@ -115,10 +116,10 @@ def _rewrite_marks(db: Any, sets: Mapping[tuple[str, int], IndexSet]) -> None:
     db.execute("CREATE OR REPLACE TEMP TABLE lost AS FROM marks WHERE lost")
     lost: dict[tuple[str, int], IndexSet] = {}
     for gateway, epoch, low, high, _ in db.execute("FROM lost").fetchall():
-        lost.setdefault((gateway, epoch), IndexSet()).add_range(low, high)
+        lost.setdefault((gateway, epoch), IndexSet(FIRST_INDEX)).add_range(low, high)
     columns: list[list[Any]] = [[], [], [], [], []]
     for (gateway, epoch), known in sets.items():
-        holes = lost.get((gateway, epoch), IndexSet())
+        holes = lost.get((gateway, epoch), IndexSet(FIRST_INDEX))
         spans = [*known.ranges()]
         if known.through >= known.first:
             spans.insert(0, (known.first, known.through))

@@ -28,7 +28,7 @@ TABLES = (
     f"CREATE TABLE IF NOT EXISTS newest({SAMPLE_COLUMNS})",
     "CREATE TABLE IF NOT EXISTS marks(gateway VARCHAR, epoch UBIGINT, lo UBIGINT, hi UBIGINT, lost BOOLEAN)",
     "CREATE TABLE IF NOT EXISTS events(seq BIGINT, gateway VARCHAR, utc_ms BIGINT, kind VARCHAR, "
-    "body VARCHAR, epoch UBIGINT, idx UBIGINT)",
+    "what VARCHAR, body VARCHAR, epoch UBIGINT, idx UBIGINT)",
     "CREATE TABLE IF NOT EXISTS files(name VARCHAR, rows BIGINT, first_ms BIGINT, last_ms BIGINT)",
     "CREATE TABLE IF NOT EXISTS archived(gateway VARCHAR, samples BIGINT)",
 )
@@ -45,6 +45,10 @@ SAMPLE_SCHEMA = pa.schema(
         ("idx", pa.uint64()),
     ]
 )
+STORED = (
+    f"point, utc_ms, CASE WHEN kind IN ({BOOL}, {INT}, {FLOAT}) THEN num END, txt, kind, quality, epoch, idx"
+)
+"""The columns of a batch as they are stored: a batch fills ``num`` with anything where there is no number."""
 POINT_SCHEMA = pa.schema([("id", pa.int32()), ("gateway", pa.string()), ("name", pa.string())])
 MARK_SCHEMA = pa.schema(
     [
@@ -61,6 +65,7 @@ EVENT_SCHEMA = pa.schema(
         ("gateway", pa.string()),
         ("utc_ms", pa.int64()),
         ("kind", pa.string()),
+        ("what", pa.string()),
         ("body", pa.string()),
         ("epoch", pa.uint64()),
         ("idx", pa.uint64()),

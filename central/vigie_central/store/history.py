@@ -14,6 +14,9 @@ from vigie_protocols.errors import TransientError
 
 Value = bool | int | float | str | None
 
+FIRST_INDEX = 1
+"""A journal counts its records from here; zero stands for none."""
+
 
 class StoreError(TransientError):
     """The store could not do it now (disk full, file locked): nothing of the batch was kept."""
@@ -31,8 +34,8 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
 class Record(msgspec.Struct, frozen=True):
     """One journal record of a gateway as it came: its key, its samples, its events.
 
-    events: pairs of milliseconds since 1970 and a JSON object. lost: further indexes of the same epoch
-    that the gateway declares lost for good (inclusive ranges): they count as settled, not as stored.
+    index: from FIRST_INDEX. events: pairs of milliseconds since 1970 and a JSON object. lost: ranges (epoch,
+    first, last) of indexes that the gateway declares lost for good: they count as settled, not as stored.
     """
 
     gateway: str
@@ -40,7 +43,7 @@ class Record(msgspec.Struct, frozen=True):
     index: int
     samples: Sequence[Sample] = ()
     events: Sequence[tuple[int, dict[str, Any]]] = ()
-    lost: Sequence[tuple[int, int]] = ()
+    lost: Sequence[tuple[int, int, int]] = ()
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
@@ -55,6 +58,11 @@ class StoredEvent(msgspec.Struct, frozen=True):
     def kind(self) -> str:
         """The event's own word for what it is."""
         return str(self.body.get("kind", "event"))
+
+    @property
+    def what(self) -> str:
+        """The event's own word for what happened."""
+        return str(self.body.get("what", ""))
 
 
 @dataclass(slots=True)
@@ -131,6 +139,12 @@ class History(Protocol):
         self, gateway: str | None, kind: str | None, before_seq: int | None, limit: int
     ) -> Sequence[StoredEvent]:
         """Events, newest first."""
+        ...
+
+    async def events_about(
+        self, kinds: Sequence[str], whats: Sequence[str], limit: int
+    ) -> Sequence[StoredEvent]:
+        """The newest events of these kinds or with these words for what happened, oldest first."""
         ...
 
     async def last(self) -> Sequence[tuple[str, Sample]]:
