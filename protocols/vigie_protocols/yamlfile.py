@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from vigie_protocols.errors import InputError, Problem
 
 MAX_BYTES: Final = 4_000_000
-MAX_VALUES: Final = 400_000
+MAX_VALUES: Final = 200_000
 MAX_DEPTH: Final = 40
 
 _COLLECTIONS: Final = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})

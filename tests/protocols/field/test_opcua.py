@@ -1,6 +1,7 @@
 """OPC UA beyond the conformance suite: arrays, order and stamps of writes, subscriptions, security."""
 
 import asyncio
+import gc
 import hashlib
 import logging
 import random
@@ -47,51 +48,77 @@ NODES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    logger = logging.getLogger("asyncua")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    yield
-    logger.setLevel(level)
-
-
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-@asynccontextmanager
-async def served(prepare=None):
-    """A server with the cabinet's nodes; gives (port, nodes, log of writes as (node, value, stamp))."""
-    server = Server()
-    await server.init()
-    port = free_port()
-    server.set_endpoint(f"opc.tcp://127.0.0.1:{port}/cabinet")
-    if prepare is not None:
-        await prepare(server)
-    index = await server.register_namespace("urn:vigie:test")
-    nodes = {}
-    log = []
-    for name, (value, kind) in NODES.items():
-        node = await server.nodes.objects.add_variable(ua.NodeId(f"a.{name}", index), name, value, kind)
-        await node.set_writable()
-        nodes[name] = node
+POLICIES = ["Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"]
 
-    space = server.iserver.aspace
-    write = space.write_attribute_value
 
-    async def logged(node_id, attribute, value):
-        log.append((node_id.Identifier, value.Value.Value, to_utc(value.SourceTimestamp)))
-        return await write(node_id, attribute, value)
+async def certificate(folder, name, usage):
+    key, path = folder / f"{name}.key.pem", folder / f"{name}.der"
+    names = {"countryName": "CA", "commonName": name}
+    await setup_self_signed_certificate(key, path, f"urn:vigie:{name}", "localhost", [usage], names)
+    return key, path
 
-    space.write_attribute_value = logged
-    await server.start()
-    try:
-        yield port, nodes, log
-    finally:
-        await server.stop()
+
+class Cabinet:
+    """One server for all tests: starting one costs seconds. ``log`` has writes as (node, value, stamp)."""
+
+    async def start(self, folder):
+        self.server = Server()
+        await self.server.init()
+        self.port = free_port()
+        self.server.set_endpoint(f"opc.tcp://127.0.0.1:{self.port}/cabinet")
+        key, self.certificate = await certificate(folder, "server", ExtendedKeyUsageOID.SERVER_AUTH)
+        await self.server.set_application_uri("urn:vigie:server")
+        offered = [getattr(ua.SecurityPolicyType, f"{policy}_SignAndEncrypt") for policy in POLICIES]
+        self.server.set_security_policy([ua.SecurityPolicyType.NoSecurity, *offered])
+        await self.server.load_certificate(str(self.certificate))
+        await self.server.load_private_key(str(key))
+        index = await self.server.register_namespace("urn:vigie:test")
+        self.nodes = {}
+        self.log = []
+        for name, (value, kind) in NODES.items():
+            node = await self.server.nodes.objects.add_variable(
+                ua.NodeId(f"a.{name}", index), name, value, kind
+            )
+            await node.set_writable()
+            self.nodes[name] = node
+        space = self.server.iserver.aspace
+        write = space.write_attribute_value
+
+        async def logged(node_id, attribute, value):
+            self.log.append((node_id.Identifier, value.Value.Value, to_utc(value.SourceTimestamp)))
+            return await write(node_id, attribute, value)
+
+        space.write_attribute_value = logged
+        await self.server.start()
+
+    async def reset(self):
+        for name, (value, kind) in NODES.items():
+            await self.nodes[name].write_value(ua.Variant(value, kind))
+        self.log.clear()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)
+    cabinet = Cabinet()
+    with asyncio.Runner() as cabinet.runner:
+        gc.disable()
+        cabinet.runner.run(cabinet.start(tmp_path_factory.mktemp("server")))
+        gc.enable()
+        yield cabinet
+        cabinet.runner.run(cabinet.server.stop())
+
+
+@pytest.fixture
+def cabinet(shared):
+    shared.runner.run(shared.reset())
+    return shared
 
 
 def configure(folder, port, more=""):
@@ -117,131 +144,117 @@ async def opened(configuration, deliver=lambda _: None):
         await driver.close()
 
 
-def run(coroutine):
-    asyncio.run(asyncio.wait_for(coroutine, LIMIT_S))
+def run(cabinet, coroutine):
+    cabinet.runner.run(asyncio.wait_for(coroutine, LIMIT_S))
 
 
-def test_arrays_are_one_node_and_writes_keep_order_and_stamps(tmp_path):
+def test_arrays_are_one_node_and_writes_keep_order_and_stamps(cabinet, tmp_path):
+    nodes, log = cabinet.nodes, cabinet.log
+
     async def scenario():
-        async with served() as (port, nodes, log):
-            configuration = configure(tmp_path, port)
-            at = {decl.point: place for place, decl in enumerate(configuration.points)}
-            async with opened(configuration) as driver:
-                answers = await driver.read_all(5.0, 5.0)
-                values = {index: reading for answer in answers for index, reading in answer.readings()}
-                assert [values[at[f"lamp.{n}"]].value for n in range(1, 5)] == [1, 2, 3, 4]
-                assert driver.state.counters.requests == 1
-                log.clear()
-                report = await driver.write(
-                    [
-                        Change(at["lamp.1"], 7, 100.1),
-                        Change(at["lamp.3"], 8, 100.1),
-                        Change(at["out.0"], True, 100.2),
-                        Change(at["lamp.1"], 9, 100.3),
-                        Change(at["out.0"], False, 100.3),
-                        Change(at["relay"], True, 100.3),
-                    ]
-                )
-                assert all(result.ok for result in report.results)
-                assert driver.state.counters.requests == 2
-                assert log == [
-                    ("a.lamps", [7, 2, 8, 4], 100.1),
-                    ("a.out.0", True, 100.2),
-                    ("a.lamps", [9, 2, 8, 4], 100.3),
-                    ("a.out.0", False, 100.3),
-                    ("a.word", 3 | 16, 100.3),
+        configuration = configure(tmp_path, cabinet.port)
+        at = {decl.point: place for place, decl in enumerate(configuration.points)}
+        async with opened(configuration) as driver:
+            answers = await driver.read_all(5.0, 5.0)
+            values = {index: reading for answer in answers for index, reading in answer.readings()}
+            assert [values[at[f"lamp.{n}"]].value for n in range(1, 5)] == [1, 2, 3, 4]
+            assert driver.state.counters.requests == 1
+            log.clear()
+            report = await driver.write(
+                [
+                    Change(at["lamp.1"], 7, 100.1),
+                    Change(at["lamp.3"], 8, 100.1),
+                    Change(at["out.0"], True, 100.2),
+                    Change(at["lamp.1"], 9, 100.3),
+                    Change(at["out.0"], False, 100.3),
+                    Change(at["relay"], True, 100.3),
                 ]
-                await nodes["det"].write_value(
-                    ua.DataValue(
-                        ua.Variant([True] * 4, ua.VariantType.Boolean), SourceTimestamp=to_datetime(7.25)
-                    )
+            )
+            assert all(result.ok for result in report.results)
+            assert driver.state.counters.requests == 2
+            assert log == [
+                ("a.lamps", [7, 2, 8, 4], 100.1),
+                ("a.out.0", True, 100.2),
+                ("a.lamps", [9, 2, 8, 4], 100.3),
+                ("a.out.0", False, 100.3),
+                ("a.word", 3 | 16, 100.3),
+            ]
+            await nodes["det"].write_value(
+                ua.DataValue(
+                    ua.Variant([True] * 4, ua.VariantType.Boolean), SourceTimestamp=to_datetime(7.25)
                 )
-                answers = await driver.read_all(6.0, 6.0)
-                values = {index: reading for answer in answers for index, reading in answer.readings()}
-                assert values[at["det.4"]].value is True
-                assert values[at["det.4"]].source_time == 7.25
-                assert values[at["det.4"]].arrival == 6.0
-                assert values[at["lamp.1"]].value == 9
+            )
+            answers = await driver.read_all(6.0, 6.0)
+            values = {index: reading for answer in answers for index, reading in answer.readings()}
+            assert values[at["det.4"]].value is True
+            assert values[at["det.4"]].source_time == 7.25
+            assert values[at["det.4"]].arrival == 6.0
+            assert values[at["lamp.1"]].value == 9
 
-    run(scenario())
-
-
-def test_an_element_can_be_written_before_anything_was_read(tmp_path):
-    async def scenario():
-        async with served() as (port, nodes, _):
-            configuration = configure(tmp_path, port)
-            at = {decl.point: place for place, decl in enumerate(configuration.points)}
-            async with opened(configuration) as driver:
-                assert await driver.ready(LIMIT_S)
-                report = await driver.write([Change(at["lamp.2"], 9, 1.0)])
-                assert report.results[0].ok
-                assert await nodes["lamps"].read_value() == [1, 9, 3, 4]
-
-    run(scenario())
+    run(cabinet, scenario())
 
 
-def test_a_pulse_between_two_publications_is_delivered(tmp_path):
-    async def scenario():
-        async with served() as (port, nodes, _):
-            configuration = configure(tmp_path, port)
-            at = {decl.point: place for place, decl in enumerate(configuration.points)}
-            seen = []
-
-            def deliver(answer):
-                seen.extend(r.value for index, r in answer.readings() if index == at["det.1"])
-
-            async with opened(configuration, deliver) as driver:
-                loop = asyncio.get_running_loop()
-                async with asyncio.timeout(LIMIT_S):
-                    while not seen:
-                        await driver.poll(loop.time())
-                        await asyncio.sleep(0.01)
-                    seen.clear()
-                    for value in (True, False, True, False):
-                        await nodes["det"].write_value([value, False, False, False])
-                    while seen.count(True) < 2:
-                        await asyncio.sleep(0.01)
-
-    run(scenario())
-
-
-@pytest.mark.parametrize("policy", ["Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"])
-def test_sign_and_encrypt_with_a_trust_list(tmp_path, policy):
-    async def certificate(name, uri, usage):
-        key, path = tmp_path / f"{name}.key.pem", tmp_path / f"{name}.der"
-        names = {"countryName": "CA", "commonName": name}
-        await setup_self_signed_certificate(key, path, uri, "localhost", [usage], names)
-        return key, path
+def test_an_element_can_be_written_before_anything_was_read(cabinet, tmp_path):
+    nodes = cabinet.nodes
 
     async def scenario():
-        server_key, server_path = await certificate(
-            "server", "urn:vigie:server", ExtendedKeyUsageOID.SERVER_AUTH
-        )
-        key, path = await certificate("client", "urn:vigie:client", ExtendedKeyUsageOID.CLIENT_AUTH)
+        configuration = configure(tmp_path, cabinet.port)
+        at = {decl.point: place for place, decl in enumerate(configuration.points)}
+        async with opened(configuration) as driver:
+            assert await driver.ready(LIMIT_S)
+            report = await driver.write([Change(at["lamp.2"], 9, 1.0)])
+            assert report.results[0].ok
+            assert await nodes["lamps"].read_value() == [1, 9, 3, 4]
 
-        async def prepare(server):
-            await server.set_application_uri("urn:vigie:server")
-            server.set_security_policy([getattr(ua.SecurityPolicyType, f"{policy}_SignAndEncrypt")])
-            await server.load_certificate(str(server_path))
-            await server.load_private_key(str(server_key))
+    run(cabinet, scenario())
 
-        async with served(prepare) as (port, _, _):
-            thumb = hashlib.sha256(Path(server_path).read_bytes()).hexdigest()
-            security = ", security: {{policy: {}, certificate: {}, key: {}, trust: [{}]}}, timeout_s: 5"
-            more = security.format(policy, path, key, thumb.upper())
-            async with opened(configure(tmp_path, port, more)) as driver:
-                answers = await driver.read_all(1.0, 1.0)
-                assert driver.state.error == ""
-                assert all(answer.quality is Quality.GOOD for answer in answers)
-            stranger = configure(tmp_path, port, security.format(policy, path, key, "00" * 32))
-            async with opened(stranger) as driver:
-                answers = await driver.read_all(1.0, 1.0)
-                assert all(answer.quality is Quality.BAD for answer in answers)
-                assert "not in trust" in driver.state.error
-                with pytest.raises(PermanentError):
-                    await connect(stranger.gateway.links["field"])
 
-    run(scenario())
+def test_a_pulse_between_two_publications_is_delivered(cabinet, tmp_path):
+    nodes = cabinet.nodes
+
+    async def scenario():
+        configuration = configure(tmp_path, cabinet.port)
+        at = {decl.point: place for place, decl in enumerate(configuration.points)}
+        seen = []
+
+        def deliver(answer):
+            seen.extend(r.value for index, r in answer.readings() if index == at["det.1"])
+
+        async with opened(configuration, deliver) as driver:
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(LIMIT_S):
+                while not seen:
+                    await driver.poll(loop.time())
+                    await asyncio.sleep(0.01)
+                seen.clear()
+                for value in (True, False, True, False):
+                    await nodes["det"].write_value([value, False, False, False])
+                while seen.count(True) < 2:
+                    await asyncio.sleep(0.01)
+
+    run(cabinet, scenario())
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_sign_and_encrypt_with_a_trust_list(cabinet, tmp_path, policy):
+    async def scenario():
+        key, path = await certificate(tmp_path, "client", ExtendedKeyUsageOID.CLIENT_AUTH)
+        thumb = hashlib.sha256(Path(cabinet.certificate).read_bytes()).hexdigest()
+        security = ", security: {{policy: {}, certificate: {}, key: {}, trust: [{}]}}, timeout_s: 5"
+        more = security.format(policy, path, key, thumb.upper())
+        async with opened(configure(tmp_path, cabinet.port, more)) as driver:
+            answers = await driver.read_all(1.0, 1.0)
+            assert driver.state.error == ""
+            assert all(answer.quality is Quality.GOOD for answer in answers)
+        stranger = configure(tmp_path, cabinet.port, security.format(policy, path, key, "00" * 32))
+        async with opened(stranger) as driver:
+            answers = await driver.read_all(1.0, 1.0)
+            assert all(answer.quality is Quality.BAD for answer in answers)
+            assert "not in trust" in driver.state.error
+            with pytest.raises(PermanentError):
+                await connect(stranger.gateway.links["field"])
+
+    run(cabinet, scenario())
 
 
 def test_instants_survive_to_the_microsecond():
