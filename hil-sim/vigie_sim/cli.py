@@ -12,10 +12,12 @@ from rich.table import Table
 
 from vigie_protocols.errors import InputError, VigieError, input_error
 from vigie_sim import report as reports
+from vigie_sim.bench.cli import bench
 from vigie_sim.traffic.cli import traffic_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Le simulateur / The hardware-in-the-loop simulator.")
 app.add_typer(traffic_app, name="traffic")
+app.command()(bench)
 console = Console()
 
 Report = Annotated[Path | None, typer.Option("--report", help="Write the report (JSON) here.")]

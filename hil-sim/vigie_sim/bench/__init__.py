@@ -1,0 +1,1 @@
+"""Figures: every one printed beside its reference measured in the same run, none ever asserted in a test."""

@@ -1,0 +1,21 @@
+"""The areas ``vigie-sim bench`` knows: name -> what fills the figures. A new area adds its line here.
+
+Each function imports what it needs itself, so that one area does not pay for another.
+"""
+
+from collections.abc import Callable
+
+from vigie_sim.bench.figures import Figures
+
+Area = Callable[[Figures], None]
+
+
+def _lockstep(figures: Figures) -> None:
+    from vigie_sim.bench.lockstep import lockstep
+
+    lockstep(figures)
+
+
+AREAS: dict[str, Area] = {
+    "lockstep": _lockstep,
+}
