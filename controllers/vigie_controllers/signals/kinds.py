@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from vigie_controllers.loops import ControllerKind
-from vigie_controllers.signals import actuated, fixed
+from vigie_controllers.signals import actuated, fixed, max_pressure
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.site import SignalSite
 
@@ -23,7 +23,17 @@ def _fixed(config: fixed.FixedConfig, domain: Junction) -> fixed.Fixed:
     return fixed.Fixed(config, domain.guard.plan)
 
 
+def _pressure(config: max_pressure.PressureConfig, domain: Junction) -> max_pressure.Pressure:
+    return max_pressure.Pressure(max_pressure.KIND, config, domain.site, domain.guard.plan)
+
+
+def _greedy(config: max_pressure.GreedyConfig, domain: Junction) -> max_pressure.Pressure:
+    return max_pressure.Pressure(max_pressure.GREEDY, config, domain.site, domain.guard.plan)
+
+
 SIGNAL_KINDS: tuple[ControllerKind, ...] = (
     ControllerKind(actuated.KIND, "signal", actuated.ActuatedConfig, _actuated),
     ControllerKind(fixed.KIND, "signal", fixed.FixedConfig, _fixed),
+    ControllerKind(max_pressure.KIND, "signal", max_pressure.PressureConfig, _pressure),
+    ControllerKind(max_pressure.GREEDY, "signal", max_pressure.GreedyConfig, _greedy),
 )

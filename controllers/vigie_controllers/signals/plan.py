@@ -74,7 +74,20 @@ class Plan:
         self.foes = tuple(
             tuple(sorted(set().union(*(against[c] for c in own)) - set(own))) for own in self.channels
         )
+        self._lights = tuple(
+            tuple(self.parents[c] for c in own if self.vehicle[c]) or (1 << p,)
+            for p, own in enumerate(self.channels)
+        )
         self.conflicts = tuple((place[one], place[other]) for one, other in site.conflicts)
+
+    def lit(self, green: int) -> int:
+        """The phases whose vehicle channels all show green while ``green`` phases do, themselves or others.
+
+        A protected turn whose channel is also green in the through phase, giving way, is not on red there.
+        """
+        return sum(
+            1 << p for p, parents in enumerate(self._lights) if green >> p & 1 or all(m & green for m in parents)
+        )
 
     def mask(self, numbers: Iterable[int]) -> int:
         """Phase ids as a mask; ids the site does not know are left out."""

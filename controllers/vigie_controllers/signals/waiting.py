@@ -25,6 +25,7 @@ class Waiting:
         self.ped_since: list[float | None] = [None] * phases
         self._gone: list[float | None] = [None] * phases
         self._locked = 0
+        self._green = self._lit = 0
         self._due = FOREVER
         self.due = FOREVER
         self.version = 0
@@ -36,9 +37,12 @@ class Waiting:
         calls = bank.on | bank.recall | self._locked
         peds = (bank.ped_on | bank.ped_recall) & plan.peds
         due = FOREVER
+        green = sum(1 << p for p, state in enumerate(plant.state) if state == _GREEN)
+        if green != self._green:
+            self._green, self._lit = green, plan.lit(green)
         for p, state in enumerate(plant.state):
             bit = 1 << p
-            if state == _GREEN:
+            if self._lit & bit:
                 self._locked &= ~bit
                 self._gone[p] = None
                 if self.since[p] is not None:

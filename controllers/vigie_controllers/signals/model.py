@@ -1,0 +1,245 @@
+"""A junction as controllers that predict see it: stages, lanes, what each stage serves, what detectors tell.
+
+A *stage* is a set of phases that may be on together and that fills every ring of its barrier: with one ring
+each phase is a stage. Nothing here is tuned per site; the service rates are typical of urban lanes and are
+scaled by the controller's own estimates.
+"""
+
+from dataclasses import dataclass, field
+from itertools import product
+
+from vigie_controllers.signals.demand import number_of
+from vigie_controllers.signals.plan import Plan
+from vigie_controllers.signals.site import Lane, Movement, SignalSite
+from vigie_controllers.signals.words import Frame
+
+SATURATION = 0.5
+"""Vehicles per second from one lane with the right of way."""
+PERMISSIVE = (0.06, 0.30)
+"""The same when all must give way: against a queue, and through gaps."""
+MIXED = (0.30, 0.42)
+"""When only some of the lane's traffic must give way."""
+MOST_STAGES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a lane gets in a stage: vehicles per second while an opposing queue lasts, and after it.
+
+    opposing: places of lanes whose queue holds it up; exits: detector places of its receiving lanes;
+    weight: 1 with the right of way, less without (max pressure). channels: its green channels, as a mask.
+    """
+
+    low: float
+    high: float
+    opposing: tuple[int, ...]
+    exits: tuple[tuple[int, ...], ...]
+    weight: float
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A stretch of an approach, metres from the stop line, and where its detectors stand among the readings."""
+
+    from_m: float
+    to_m: float
+    count: int
+    halting: int
+    share: float
+
+
+@dataclass(slots=True)
+class Approach:
+    """An approach lane. service: by stage, None where it stays red."""
+
+    id: str
+    speed: float
+    reach: float
+    zones: tuple[Zone, ...]
+    phases: int
+    service: list[Service | None] = field(default_factory=list)
+
+
+class Model:
+    """Immutable after construction. stages: masks of phase places; lanes: approaches with zones."""
+
+    def __init__(self, site: SignalSite, plan: Plan) -> None:
+        self.plan = plan
+        self.stages = _stages(plan)
+        self._names = tuple(one.id for one in site.detectors)
+        place = {channel.id: c for c, channel in enumerate(site.channels)}
+        permissive = [plan.mask(channel.permissive) for channel in site.channels]
+        ways: dict[str, list[Movement]] = {}
+        for movement in site.movements:
+            ways.setdefault(movement.lane, []).append(movement)
+        self.lanes: list[Approach] = []
+        for lane in site.lanes:
+            if lane.kind == "approach" and lane.id in ways:
+                zones = _zones(site, lane)
+                phases = 0
+                for way in ways[lane.id]:
+                    phases |= plan.parents[place[way.channel]]
+                reach = max((zone.to_m for zone in zones), default=0.0)
+                self.lanes.append(Approach(lane.id, lane.speed_mps, reach, zones, phases))
+        where = {lane.id: k for k, lane in enumerate(self.lanes)}
+        exits = _exits(site)
+        by_channel: dict[int, set[int]] = {}
+        for movement in site.movements:
+            if movement.lane in where:
+                by_channel.setdefault(place[movement.channel], set()).add(where[movement.lane])
+        for approach in self.lanes:
+            own = ways[approach.id]
+            for stage in self.stages:
+                approach.service.append(
+                    self._service(stage, own, place, permissive, by_channel, exits, where[approach.id])
+                )
+        self.exits = tuple(sorted({k for rows in exits.values() for k in rows}))
+
+    def _service(
+        self,
+        stage: int,
+        ways: list[Movement],
+        place: dict[str, int],
+        permissive: list[int],
+        by_channel: dict[int, set[int]],
+        exits: dict[str, tuple[int, ...]],
+        own: int,
+    ) -> Service | None:
+        plan = self.plan
+        channels = green = yielding = 0
+        all_channels = {place[way.channel] for way in ways}
+        opposing: set[int] = set()
+        out: list[tuple[int, ...]] = []
+        for way in ways:
+            c = place[way.channel]
+            parents = plan.parents[c] & stage
+            if not parents:
+                continue
+            if way.to is not None and exits.get(way.to):
+                out.append(exits[way.to])
+            if not channels >> c & 1:
+                channels |= 1 << c
+                green += 1
+                if not parents & ~permissive[c]:
+                    yielding += 1
+            if not parents & ~permissive[c]:
+                for name in way.yields_to:
+                    foe = place[name]
+                    if plan.parents[foe] & stage:
+                        opposing |= by_channel.get(foe, set())
+        if not green:
+            return None
+        opposing.discard(own)
+        share = green / len(all_channels)
+        if not yielding or not opposing:
+            low = high = SATURATION if not yielding else MIXED[1]
+            weight = 1.0 if not yielding else 0.5
+        else:
+            low, high = PERMISSIVE if yielding == green else MIXED
+            weight = 0.25
+        if share < 1.0:  # somebody in this lane may be stuck at red and hold up the others
+            low, high, weight = low * share, high * share, weight * share
+        return Service(low, high, tuple(sorted(opposing)), tuple(dict.fromkeys(out)), weight, channels)
+
+    def clearance(self, one: int, other: int) -> float:
+        """Seconds from the end of a stage's green to the beginning of another's."""
+        plan = self.plan
+        ending = one & ~other
+        return max(
+            (plan.phase_yellow[p] + plan.phase_clear[p] for p in range(len(plan.ids)) if ending >> p & 1),
+            default=0.0,
+        )
+
+    def least(self, stage: int, peds: int) -> float:
+        """Least green of a stage when pedestrians of ``peds`` are served in it."""
+        plan = self.plan
+        return max(
+            max(plan.min_green[p], plan.walk[p] + plan.ped_clear[p] if peds >> p & 1 else 0.0)
+            for p in range(len(plan.ids))
+            if stage >> p & 1
+        )
+
+    def stage_of(self, phases: int) -> int:
+        """The place of a stage, -1 when these phases are none."""
+        try:
+            return self.stages.index(phases)
+        except ValueError:
+            return -1
+
+
+class View:
+    """What the detectors of a model tell now; ``look`` refreshes it from a frame.
+
+    halting, moving: per lane and zone; blind: per lane, True when none of its zones can be believed.
+    """
+
+    def __init__(self, model: Model, names: tuple[str, ...]) -> None:
+        self._model = model
+        self._names = names
+        self.halting = [[0.0] * len(lane.zones) for lane in model.lanes]
+        self.moving = [[0.0] * len(lane.zones) for lane in model.lanes]
+        self.blind = [not lane.zones for lane in model.lanes]
+        self.exit_halting: dict[int, float] = {}
+
+    def look(self, frame: Frame, failed: frozenset[str]) -> None:
+        """Take up a frame; a zone whose detectors failed shows nothing."""
+        readings, names = frame.detectors, self._names
+
+        def value(k: int) -> float | None:
+            return None if k < 0 or names[k] in failed else number_of(readings[k])
+
+        for place, lane in enumerate(self._model.lanes):
+            seen = False
+            for z, zone in enumerate(lane.zones):
+                count, halting = value(zone.count), value(zone.halting)
+                if count is None and halting is None:
+                    self.halting[place][z] = self.moving[place][z] = 0.0
+                    continue
+                seen = True
+                stands = (halting or 0.0) * zone.share
+                self.halting[place][z] = stands
+                self.moving[place][z] = max(0.0, (count or 0.0) * zone.share - stands)
+            self.blind[place] = not seen
+        for k in self._model.exits:
+            self.exit_halting[k] = value(k) or 0.0
+
+    def full(self, service: Service, many: float) -> float:
+        """How far the exits let a lane discharge: 1 free, 0.5 some full, 0.1 all full."""
+        if not service.exits:
+            return 1.0
+        blocked = sum(1 for way in service.exits if max(self.exit_halting[k] for k in way) >= many)
+        if not blocked:
+            return 1.0
+        return 0.1 if blocked == len(service.exits) else 0.5
+
+
+def _stages(plan: Plan) -> tuple[int, ...]:
+    stages: list[int] = []
+    for barrier in plan.barriers:
+        rings = [[p for p in ring if barrier >> p & 1] for ring in plan.rings]
+        for chosen in product(*(ring for ring in rings if ring)):
+            stages.append(sum(1 << p for p in chosen))
+    return tuple(stages[:MOST_STAGES])
+
+
+def _zones(site: SignalSite, lane: Lane) -> tuple[Zone, ...]:
+    found: dict[tuple[float, float], list[int]] = {}
+    shares: dict[tuple[float, float], float] = {}
+    for k, one in enumerate(site.detectors):
+        if one.kind in ("count", "halting") and lane.id in one.lanes:
+            row = found.setdefault((one.from_m, one.to_m), [-1, -1])
+            row[0 if one.kind == "count" else 1] = k
+            shares[one.from_m, one.to_m] = 1.0 / len(one.lanes)
+    return tuple(
+        Zone(near, far, row[0], row[1], shares[near, far]) for (near, far), row in sorted(found.items())
+    )
+
+
+def _exits(site: SignalSite) -> dict[str, tuple[int, ...]]:
+    exits: dict[str, tuple[int, ...]] = {}
+    for k, one in enumerate(site.detectors):
+        if one.kind == "exit":
+            for lane in one.lanes:
+                exits[lane] = (*exits.get(lane, ()), k)
+    return exits
