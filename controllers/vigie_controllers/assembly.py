@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from vigie_controllers.alarms import AlarmRule, Severity
 from vigie_controllers.gate import OutputSpec
 from vigie_controllers.image import PointTable
 from vigie_controllers.loops import ControllerKind, LoopSpec
@@ -12,6 +13,23 @@ from vigie_controllers.policy.document import Place
 from vigie_controllers.registry import KINDS, build_loop
 from vigie_controllers.scan import ScanEngine
 from vigie_protocols.points import ZERO, Value, ValueType
+
+
+class AlarmFacts(Protocol):
+    """When a point is in alarm, as a profile declares it."""
+
+    @property
+    def severity(self) -> Severity: ...  # noqa: D102
+    @property
+    def when(self) -> bool | int | None: ...  # noqa: D102
+    @property
+    def above(self) -> float | None: ...  # noqa: D102
+    @property
+    def below(self) -> float | None: ...  # noqa: D102
+    @property
+    def delay_s(self) -> float: ...  # noqa: D102
+    @property
+    def deadband(self) -> float: ...  # noqa: D102
 
 
 class PointFacts(Protocol):
@@ -31,6 +49,8 @@ class PointFacts(Protocol):
     def safe(self) -> Value | None: ...  # noqa: D102
     @property
     def read_back(self) -> str | None: ...  # noqa: D102
+    @property
+    def alarm(self) -> "AlarmFacts | None": ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -81,6 +101,14 @@ class Assembly:
             [output_spec(self.points[index]) for index in self.outputs],
             self.scan_s,
             self.expiry_s,
+            [
+                AlarmRule(
+                    point.name, self.table.index[point.name], told.severity, told.when, told.above, told.below,
+                    told.delay_s, told.deadband,
+                )
+                for point in self.points
+                if (told := point.alarm) is not None
+            ],
         )
 
 

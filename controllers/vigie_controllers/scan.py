@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vigie_controllers.alarms import AlarmChange, AlarmRule, AlarmWatch
 from vigie_controllers.contract import Decision, Intervention, State
 from vigie_controllers.gate import OutputSpec, WriteGate
 from vigie_controllers.image import Image, PointTable
@@ -29,13 +30,14 @@ class ScanOutcome:
 
     values: one per output of the engine, in its order, already through the gate.
     decisions, interventions: what was decided anew and where guards or gate began to step in.
-    loops: names of the loops that ran.
+    loops: names of the loops that ran. alarms: those that began or ended.
     """
 
     values: tuple[Value, ...]
     decisions: tuple[Decision, ...]
     interventions: tuple[Intervention, ...]
     loops: tuple[str, ...]
+    alarms: tuple[AlarmChange, ...] = ()
 
 
 class _Bound:
@@ -71,11 +73,13 @@ class ScanEngine:
         outputs: Sequence[OutputSpec],
         base_s: float,
         expiry_s: float,
+        alarms: Sequence[AlarmRule] = (),
     ) -> None:
         self.table = table
         self.base_s = base_s
         self.outputs = tuple(outputs)
         self.leases = LeaseBook()
+        self.alarms = AlarmWatch(alarms)
         places = {spec.name: place for place, spec in enumerate(outputs)}
         owners: dict[str, str] = {}
         for loop in loops:
@@ -128,9 +132,10 @@ class ScanEngine:
             ran.append(bound.loop.name)
         for place, name in self._spare:
             held[place] = forces.get(name)  # no loop writes it: the gate alone guards it
+        alarms = self.alarms.step(now, image.readings)
         passed = self.gate.permit(now, held, image.readings)
         interventions.extend(passed.interventions)
-        return ScanOutcome(passed.values, tuple(decisions), self._fresh(now, interventions), tuple(ran))
+        return ScanOutcome(passed.values, tuple(decisions), self._fresh(now, interventions), tuple(ran), alarms)
 
     def _fresh(self, now: float, interventions: list[Intervention]) -> tuple[Intervention, ...]:
         if not interventions:
@@ -156,6 +161,7 @@ class ScanEngine:
             "gate": self.gate.snapshot(),
             "leases": self.leases.snapshot(),
             "policies": self.policies.snapshot(),
+            "alarms": self.alarms.snapshot(),
         }
 
     def restore(self, state: State) -> list[Decision]:
@@ -165,6 +171,7 @@ class ScanEngine:
             ("policies", lambda: self.policies.restore(state["policies"])),
             ("leases", lambda: self.leases.restore(state["leases"])),
             ("gate", lambda: self.gate.restore(state["gate"])),
+            ("alarms", lambda: self.alarms.restore(state["alarms"])),
         ]
         for one in self.loops:
             parts.append((one.loop.name, lambda one=one: one.loop.restore(state["loops"][one.loop.name])))

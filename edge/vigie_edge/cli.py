@@ -92,10 +92,11 @@ def status(config: Config, as_json: Annotated[bool, typer.Option("--json")] = Fa
 
     result = _ask(config, "status", {})
     leases = _ask(config, "lease.list", {})["leases"]
+    alarms = _ask(config, "alarm.list", {})["alarms"]
     if as_json:
-        typer.echo(json.dumps({**result, "leases": leases}))
+        typer.echo(json.dumps({**result, "leases": leases, "alarms": alarms}))
     else:
-        show(result, leases)
+        show(result, leases, alarms)
 
 
 lease_app = typer.Typer(no_args_is_help=True, help="Baux / Leases: force a point for a while, with a reason.")

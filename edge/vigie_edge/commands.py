@@ -72,6 +72,9 @@ class CommandDesk:
             return _lease(book.release(now, str(args["id"]), holder=holder), now)
         if action == "lease.list":
             return {"leases": [_lease(LeaseEvent("granted", one), now) for one in book.leases()]}
+        if action == "alarm.list":
+            active = self._engine.alarms.active()
+            return {"alarms": [{"point": one.point, "severity": one.severity, "reason": one.reason} for one in active]}
         if action == "effective":
             return {"effective": self._engine.effective()}
         if action == "policy.show":

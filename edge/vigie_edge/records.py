@@ -52,6 +52,8 @@ class Scan(msgspec.Struct, tag="s", array_like=True, frozen=True):
     decisions: list[tuple[str, str, str, str]]
     interventions: list[tuple[str, str, str]]
     outputs: list[tuple[int, Value]]
+    alarms: list[tuple[str, bool, str, str]] = []
+    """(point, active, severity, reason) of alarms that began or ended."""
 
 
 class Snapshot(msgspec.Struct, tag="p", array_like=True, frozen=True):

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 
-def show(status: dict[str, Any], leases: list[dict[str, Any]]) -> None:
-    """Print processes, counters by subject, and leases."""
+def show(status: dict[str, Any], leases: list[dict[str, Any]], alarms: list[dict[str, Any]]) -> None:
+    """Print processes, counters by subject, alarms and leases."""
     console = Console()
     console.print(f"[bold]{status['gateway']}[/]  configuration {status['configuration'][:12]}")
     processes = Table("process", "pid", "up s", "restarts", "last exit")
@@ -29,6 +29,8 @@ def show(status: dict[str, Any], leases: list[dict[str, Any]]) -> None:
     if scans:
         mean = counters["control.late_us_sum"] / scans
         console.print(f"scan lateness: mean {mean:.0f} µs, worst {counters['control.late_us_max']} µs")
+    for alarm in alarms:
+        console.print(f"[red]alarm[/] {alarm['severity']}: {alarm['point']} {alarm['reason']}")
     for lease in leases:
         forces = ", ".join(f"{point} = {value}" for point, value in lease["forces"].items())
         console.print(f"lease {lease['id']}: {forces}; {lease['holder']}: {lease['reason']}; {lease['remaining_s']} s left")

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vigie_edge.config import FIRST_DEVICE_POINT, Plan
-from vigie_protocols.points import NEVER, Value
+from vigie_protocols.points import CLOCK_TRUST, NEVER, Value
 
 Sample = tuple[int, Value, int]
-"""(place in the table, value, quality)."""
+"""(place in the table, value, quality). Samples of the agent's own points belong to no device: ""."""
 
 
 @dataclass(slots=True)
@@ -31,6 +31,7 @@ class Publisher:
     def __init__(self, plan: Plan) -> None:
         self._rules: dict[int, _Rule] = {}
         outputs = {decl.name for decl in plan.outputs}
+        self._rules[plan.table.index[CLOCK_TRUST]] = _Rule("", 0.0, 0.0, 300.0)
         self._outputs = {index + FIRST_DEVICE_POINT for index in plan.output_points}
         for index, decl in enumerate(plan.points):
             if decl.publish is not None:

@@ -20,10 +20,11 @@ class Samples(msgspec.Struct, array_like=True, frozen=True):
     samples: list[tuple[str, Value, int]]
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something people should know.
 
-    kind: decision, intervention or gap; source, subject, what, reason as in Decision.
+    kind: decision, intervention, alarm or gap; source, subject, what, reason as in Decision.
+    severity, active: of alarms alone.
     """
 
     kind: str
@@ -35,6 +36,8 @@ class Event(msgspec.Struct, frozen=True):
     monotonic: float
     boot: str
     trust: int
+    severity: str = ""
+    active: bool | None = None
 
 
 samples_decoder: msgspec.msgpack.Decoder[Samples] = msgspec.msgpack.Decoder(Samples)

@@ -54,6 +54,27 @@ class Publish(Strict):
     max_interval_s: float = Field(default=300.0, gt=0)
 
 
+class Alarm(Strict):
+    """When somebody should know: the point is ``when`` (bool or enum), above ``above`` or below ``below``.
+
+    delay_s: it must stand so long. deadband: a number must come back so far before the alarm clears.
+    """
+
+    severity: Literal["low", "medium", "high", "critical"] = "medium"
+    when: bool | int | None = None
+    above: float | None = None
+    below: float | None = None
+    delay_s: float = Field(default=0.0, ge=0, le=86400)
+    deadband: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        limits = self.above is not None or self.below is not None
+        if (self.when is None) != limits:
+            raise wrong("give either when, or above and/or below", "Say when it is an alarm.")
+        return self
+
+
 class Watchdog(Strict):
     """The device's own fail-safe: a point that must change within ``timeout_s``, or why there is none.
 
@@ -149,6 +170,7 @@ class PointSpec(Strict):
     edges: bool = False
     labels: dict[int, BothLanguages] = Field(default_factory=dict)
     publish: Publish | Literal[False] = Publish()
+    alarm: Alarm | None = None
     read_back: str | None = None
     max_writes_per_s: float | None = Field(default=None, gt=0)
     repeat: int | None = Field(default=None, ge=1, le=10000)
@@ -217,6 +239,7 @@ class PointDecl:
     publish: Publish | None = None
     read_back: str | None = None
     max_writes_per_s: float | None = None
+    alarm: Alarm | None = None
     counts: str | None = None
 
     @property
@@ -359,6 +382,7 @@ def _expand_one(spec: PointSpec, protocol: str, device: str) -> list[PointDecl]:
             publish=spec.publish or None,
             read_back=None if spec.read_back is None else start + spec.read_back.replace("{i}", str(number)),
             max_writes_per_s=spec.max_writes_per_s,
+            alarm=spec.alarm,
         )
         decls.append(common)
         if spec.edges:

@@ -118,9 +118,10 @@ class Control:
             [(one.source, one.subject, one.what, one.reason) for one in decisions],
             [(one.rule, one.subject, one.reason) for one in outcome.interventions],
             changed,
+            [(one.point, one.active, one.severity, one.reason) for one in outcome.alarms],
         )
         self._record(encode(record))
-        if decisions or outcome.interventions or changed:
+        if decisions or outcome.interventions or changed or outcome.alarms:
             self.wiring.bells.recorder.ring()
         return OutputFrame(
             self._scans,

@@ -26,6 +26,15 @@ PENDING_LIMIT = 16 << 20
 """Bytes kept in memory while the disk refuses; beyond it the rings fill, and then count what they lose."""
 
 
+def _stamps(record: records.Scan, boot: str) -> tuple[float, float, str, int]:
+    return record.utc, record.now, boot, record.trust
+
+
+def point_metric(name: str) -> str:
+    """The name of a point's metric: without its device; ``$clock/trust`` is the node's ``clock/trust``."""
+    return name[1:] if name.startswith("$") else name.partition("/")[2]
+
+
 def boot_id() -> str:
     """The kernel's id of this boot: monotonic times compare only within one."""
     try:
@@ -82,7 +91,7 @@ class Recorder:
         self._acked = AcknowledgedFile(spec.directory)
         self._state = StateFile(plan.gateway.state_dir)
         self._snapshot = wiring.snapshot()
-        self._names = [name.partition("/")[2] for name in plan.table.names]
+        self._names = [point_metric(name) for name in plan.table.names]
         self._done = [self._consumed(self.telemetry), self._consumed(self.replay)]
         self._read = Mark(
             self.readings.birth,
@@ -190,6 +199,11 @@ class Recorder:
             self._event(source, subject, what, reason, *when)
         for rule, subject, reason in record.interventions:
             self._event("guard", subject, rule, reason, *when, kind="intervention")
+        for point, active, severity, reason in record.alarms:
+            source = "raised" if active else "cleared"
+            told = f"{point} {reason}"
+            event = Event("alarm", source, point, "limit", told, *_stamps(record, self.boot), severity, active)
+            self._append_event(event)
 
     def _rotate_at(self, payload: bytes) -> None:
         """A snapshot begins a replay segment, so that each segment can be run again alone."""
@@ -233,6 +247,9 @@ class Recorder:
         kind: str = "decision",
     ) -> None:
         event = Event(kind, source, subject, what, reason, utc, now, self.boot, trust)
+        self._append_event(event)
+
+    def _append_event(self, event: Event) -> None:
         self.telemetry.append(Kind.EVENT, msgspec.json.encode(event))
         self.board.add("recorder.events")
 

@@ -133,6 +133,7 @@ class Uplink:
             Metric("Agent/Configuration", self.plan.configuration_hash, text),
             Metric("Agent/Version", self._version(), text),
             Metric("Agent/District", self.plan.gateway.site.district, text),
+            Metric("clock/trust", int(self._trust()), self._types[CLOCK_TRUST]),
         ]
 
     @staticmethod
@@ -263,9 +264,10 @@ class Uplink:
             stamp = self._stamp(samples)
             metrics = list(channel.journal_metrics(epoch, record.index, stamp, historical=old))
             for name, value, quality in samples.samples:
-                datatype = self._types.get(f"{samples.device}/{name}", int(DataType.DOUBLE))
+                point = f"{samples.device}/{name}" if samples.device else f"${name}"
+                datatype = self._types.get(point, int(DataType.DOUBLE))
                 metrics.append(Metric(name, value, datatype, None, stamp, old, _QUALITY[quality]))
-            if samples.device not in self._devices:
+            if samples.device and samples.device not in self._devices:
                 return self._orphan(epoch, record, samples, stamp, old)
             return self.node.data(samples.device, metrics, now)
         if record.kind is Kind.EVENT:

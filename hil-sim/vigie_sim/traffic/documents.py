@@ -68,7 +68,8 @@ def profile_document(junction: Junction) -> dict[str, Any]:
     row.one("queue", "Queue", "int", "UInt32", "File d'attente, véhicules arrêtés", "Queue, standing vehicles",
             publish={"deadband": 1.0, "max_interval_s": 60.0})  # fmt: skip
     row.one("monitor.fault", "Monitor.Fault", "bool", "Boolean",
-            "Moniteur de conflits déclenché", "Conflict monitor tripped", urgent=True)  # fmt: skip
+            "Moniteur de conflits déclenché", "Conflict monitor tripped", urgent=True,
+            alarm={"when": True, "severity": "critical"})  # fmt: skip
     row.one("monitor.cause", "Monitor.Cause", "enum", "Byte", "Cause du déclenchement", "Cause of the trip",
             labels=_CAUSE_LABELS)  # fmt: skip
     row.one("panel.mode", "Panel.Mode", "enum", "Byte", "Sélecteur du panneau", "Panel switch", urgent=True,
