@@ -69,6 +69,36 @@ def run(
 
 
 @app.command()
+def serve(
+    folder: Annotated[Path, typer.Option(help="Where gateway files with the real endpoints go.")],
+    seed: Seed = 1,
+    speed: Annotated[float, typer.Option(min=0.01, max=100, help="Physics seconds per real second.")] = 1.0,
+) -> None:
+    """Serve the district's devices in wall-clock time, so that real gateways can connect; Ctrl-C ends it."""
+    import asyncio
+    import signal
+
+    import uvloop
+
+    from vigie_sim.scenario import World
+    from vigie_sim.serve import serve_district
+
+    def told(world: World, files: list[Path]) -> None:
+        console.print(f"{len(world.rigs)} appareils en service / devices are served. Passerelles / gateways:")
+        for file in files:
+            console.print(f"  vigie-edge run --clock-trusted --config {file}", soft_wrap=True)
+
+    async def until_told() -> World:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        return await serve_district(folder.absolute(), seed, speed, stop, told)
+
+    world = uvloop.run(until_told())
+    show({"scenario": "district", **reports.outcomes_of(world.outcomes())})
+
+
+@app.command()
 def demo(
     report: Report = None,
     score: Score = None,

@@ -238,7 +238,7 @@ class Uplink:
                     case Subscribe():
                         self.link.subscribe(action.filters)
                     case Disconnect():
-                        for event in self.link.reconnect(action.reason):
+                        for event in self.link.reconnect(action.reason, with_will=True):
                             self._on_event(event)
                     case CommandReceived() | Problem():
                         self.board.add("uplink.refused")
@@ -411,7 +411,7 @@ class Uplink:
             if not self.sender.waiting:
                 break
         self._act(self.node.stop(self._utc_ms()))
-        self.link.close()
+        self.link.close(with_will=True)
         self._acked_file.save(self.sender.acknowledged)
 
 
