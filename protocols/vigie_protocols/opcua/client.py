@@ -269,7 +269,9 @@ class OpcUaDriver:
             for node in self._nodes
         ]
         try:
-            await self._request(session, session.subscribe(items, self._link.publishing_s, self._notified))
+            await self._request(
+                session, session.subscribe(items, self._link.publishing_s, self._notified, self._unsubscribed)
+            )
         except PermanentError as error:
             # A server without subscriptions is polled at the points' own rates instead.
             self.state.error = f"polling instead of subscription: {error}"
@@ -277,6 +279,10 @@ class OpcUaDriver:
         except VigieError:
             return
         self._subscribed = True
+
+    def _unsubscribed(self) -> None:
+        """The next poll subscribes anew."""
+        self._subscribed = False
 
     def _notified(self, rows: list[tuple[int, Any]]) -> None:
         now = self._clock()

@@ -104,10 +104,12 @@ class Session:
         items: Sequence[tuple[Any, float, int]],
         publishing_s: float,
         notify: Callable[[list[tuple[int, Any]]], None],
+        ended: Callable[[], None],
     ) -> list[int]:
         """Monitor (node, sampling seconds, queue size) items; a status code per item.
 
-        ``notify`` gets (place of the item, DataValue) in the order of the notifications.
+        ``notify`` gets (place of the item, DataValue) in the order of the notifications; ``ended`` is
+        called when the server gives the subscription up while the session stands.
         """
         params = ua.CreateSubscriptionParameters()
         params.RequestedPublishingInterval = publishing_s * 1000
@@ -120,6 +122,8 @@ class Session:
             for part in result.NotificationMessage.NotificationData or ():
                 if isinstance(part, ua.DataChangeNotification):
                     rows.extend((item.ClientHandle, item.Value) for item in part.MonitoredItems)
+                elif isinstance(part, ua.StatusChangeNotification):
+                    ended()
             if rows:
                 notify(rows)
 
