@@ -9,7 +9,7 @@ import secrets
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
@@ -25,6 +25,9 @@ from vigie_central.settings import (
     StateDir,
 )
 from vigie_protocols.errors import input_error
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 app = make_command("The coordinator of a city: keys, enrolments, the running server.")
 State = Annotated[
@@ -50,21 +53,21 @@ def init(state: State = None) -> None:
 
 @app.command()
 def enrol(
-    gateway: Annotated[str, typer.Argument(help="The gateway's name, as in its file.")],
-    file: Annotated[Path, typer.Option("--out", help="Where to write its key ring.")],
-    district: Annotated[str | None, typer.Option(help="The district it belongs to.")] = None,
+    gateways: Annotated[list[str], typer.Argument(metavar="GATEWAY...", help="Names, as in the gateway files.")],
+    out_path: Annotated[
+        Path, typer.Option("--out", help="The key ring's file; for several gateways a directory for GATEWAY.json.")
+    ],
+    district: Annotated[str | None, typer.Option(help="The district they belong to.")] = None,
     state: State = None,
 ) -> None:
-    """Write the key ring that a gateway's file names, and note the gateway in the records."""
-    from sqlalchemy import Connection
-
+    """Write the key rings that gateway files name, and note the gateways in the records."""
     from vigie_central.policies import tables
     from vigie_central.policies.keys import make_gateway_ring
     from vigie_central.store import audit
     from vigie_central.store.records import Records
 
     where = _initialised(state)
-    for option, value in (("GATEWAY", gateway), ("--district", district)):
+    for option, value in (*(("GATEWAY", one) for one in gateways), ("--district", district)):
         if value is not None and not GATEWAY_NAME.fullmatch(value):
             raise input_error(
                 "command line",
@@ -74,28 +77,30 @@ def enrol(
                 "Use a to z, 0 to 9 and -, at most 63 characters.",
             )
     now = time.time()
-    ring, root_epoch = make_gateway_ring(where.keys, gateway, now)
+    files = {one: out_path if len(gateways) == 1 else out_path / f"{one}.json" for one in gateways}
+    rings = {one: make_gateway_ring(where.keys, one, now) for one in gateways}
     records = Records(where, os.environ.get(DATABASE_VARIABLE))
     try:
         records.open()
-        enrolled = tables.Enrolled(gateway, district, root_epoch)
 
-        def note(connection: Connection) -> None:
-            tables.enrol(connection, enrolled, ring.decode(), now)
-            body = {"district": district, "root_epoch": root_epoch}
-            audit.append(connection, now, "vigie-central enrol", "gateway.enrol", gateway, body)
+        def note(connection: "Connection") -> None:
+            for name, (ring, root_epoch) in rings.items():
+                tables.enrol(connection, tables.Enrolled(name, district, root_epoch), ring.decode(), now)
+                body = {"district": district, "root_epoch": root_epoch}
+                audit.append(connection, now, "vigie-central enrol", "gateway.enrol", name, body)
 
         records.call(note)
     finally:
         records.close()
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(ring)
-    except OSError as why:
-        raise input_error(
-            "command line", "--out", str(file), f"cannot be written: {why.strerror}", "Choose another place."
-        ) from why
-    out.print(f"Key ring of {gateway}: {file}", markup=False)
+    for name, file in files.items():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(rings[name][0])
+        except OSError as why:
+            raise input_error(
+                "command line", "--out", str(file), f"cannot be written: {why.strerror}", "Choose another place."
+            ) from why
+        out.print(f"Key ring of {name}: {file}", markup=False)
 
 
 @app.command(name="run")

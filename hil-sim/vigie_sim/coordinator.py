@@ -5,6 +5,7 @@ import json
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,10 @@ class Coordinator:
         if not (self.state / "operator.token").exists():
             self._run("init")
 
-    def enrol(self, gateway: str, district: str, out: Path) -> None:
-        """Write a gateway's key ring. Only while the coordinator is not running."""
-        self._run("enrol", gateway, "--district", district, "--out", str(out))
+    def enrol(self, gateways: Sequence[str], district: str, folder: Path) -> None:
+        """Write each gateway's key ring as ``folder/GATEWAY.json``. Only while the coordinator is not running."""
+        out = folder if len(gateways) > 1 else folder / f"{gateways[0]}.json"
+        self._run("enrol", *gateways, "--district", district, "--out", str(out))
 
     def _run(self, *arguments: str) -> None:
         line = [*command("vigie-central"), *arguments, "--state", str(self.state)]

@@ -91,7 +91,7 @@ class Demo:
         central = self._central
         await central.ask("PUT", "inventory", inventory(self.scenario))
         self._background = [asyncio.create_task(self._tell()), asyncio.create_task(self._look())]
-        return central.http
+        return str(central.http)
 
     @property
     def _central(self) -> Any:

@@ -125,8 +125,7 @@ class WireRun:
             return {}
         central = self.coordinator
         await asyncio.to_thread(central.initialise)
-        for name in names:
-            await asyncio.to_thread(central.enrol, name, DISTRICT, self.folder / "keys" / f"{name}.json")
+        await asyncio.to_thread(central.enrol, names, DISTRICT, self.folder / "keys")
         await central.start()
         if self.uplinks is None:
             return dict.fromkeys(names, central.broker_address)
