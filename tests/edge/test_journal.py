@@ -1,0 +1,200 @@
+"""The journal: what was committed is there after anything, nothing twice, and the quota holds."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vigie_edge.journal.follower import Follower, newest
+from vigie_edge.journal.journal import Journal, list_segments, read_committed
+from vigie_edge.journal.segment import Kind
+from vigie_protocols.ranges import IndexSet
+
+
+def make(directory: Path, quota: int = 1 << 20, segment: int = 4096, born: int = 1000, **more: bool) -> Journal:
+    return Journal(directory, quota, b"preamble", born, segment, **more)
+
+
+def everything(directory: Path) -> list[tuple[int, int, bytes]]:
+    found = []
+    for epoch, _, path in list_segments(directory):
+        found += [(epoch, record.index, record.payload) for record in read_committed(path)[1]]
+    return found
+
+
+def test_committed_groups_come_back_in_order_over_segments(tmp_path: Path) -> None:
+    journal = make(tmp_path)
+    for number in range(300):
+        journal.append(Kind.SAMPLES, b"%d" % number * 10)
+        if number % 7 == 6:
+            assert journal.commit(b"mark %d" % number)
+    journal.commit(b"last")
+    journal.close()
+    again = make(tmp_path)
+    assert (again.epoch, again.next_index, again.mark) == (journal.epoch, 301, b"last")
+    assert [payload for _, _, payload in everything(tmp_path)] == [b"%d" % n * 10 for n in range(300)]
+    assert len(list_segments(tmp_path)) > 2
+
+
+def test_what_was_not_committed_is_not_there_and_its_indexes_are_free(tmp_path: Path) -> None:
+    journal = make(tmp_path)
+    journal.append(Kind.SAMPLES, b"kept")
+    journal.commit(b"")
+    journal.append(Kind.SAMPLES, b"never written")
+    journal.close()
+    again = make(tmp_path)
+    assert again.append(Kind.SAMPLES, b"next") == 2
+    again.commit(b"")
+    assert [row[1:] for row in everything(tmp_path)] == [(1, b"kept"), (2, b"next")]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_tail_cut_anywhere_leaves_whole_groups_and_a_new_epoch(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    directory = tmp_path_factory.mktemp("journal")
+    journal = make(directory, segment=1 << 20)
+    for group in range(4):
+        for number in range(3):
+            journal.append(Kind.SAMPLES, b"%d/%d" % (group, number))
+        journal.commit(b"%d" % group)
+    journal.close()
+    (path,) = [path for _, _, path in list_segments(directory)]
+    size = path.stat().st_size
+    cut = data.draw(st.integers(0, size))
+    os.truncate(path, cut)
+    again = make(directory)
+    kept = [payload for _, _, payload in everything(directory)]
+    assert len(kept) % 3 == 0
+    assert kept == [b"%d/%d" % (group, number) for group in range(len(kept) // 3) for number in range(3)]
+    if cut < size and len(kept) < 12 and kept:
+        assert again.epoch != journal.epoch or again.next_index == len(kept) + 1
+    again.append(Kind.EVENT, b"after")
+    assert again.commit(b"")
+    keys = [(epoch, index) for epoch, index, _ in everything(directory)]
+    assert len(keys) == len(set(keys)) == len(kept) + 1
+
+
+def test_flipped_bits_are_set_aside_and_declared(tmp_path: Path) -> None:
+    journal = make(tmp_path, segment=1 << 20)
+    for group in range(6):
+        journal.append(Kind.SAMPLES, b"group %d" % group * 20)
+        journal.commit(b"")
+    journal.close()
+    (path,) = [path for _, _, path in list_segments(tmp_path)]
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"group 3") + 5] ^= 0x10
+    path.write_bytes(raw)
+    again = make(tmp_path)
+    assert again.counters.quarantined == 1
+    assert list(tmp_path.glob("*.corrupt"))
+    assert again.epoch != journal.epoch
+    again.append(Kind.SAMPLES, b"new")
+    again.commit(b"")
+    kept = everything(tmp_path)
+    assert [payload for _, _, payload in kept][:3] == [b"group %d" % n * 20 for n in range(3)]
+    gaps = [record for _, _, path in list_segments(tmp_path) for record in read_committed(path)[1] if record.kind is Kind.GAP]
+    assert f'"epoch": {journal.epoch}, "first": 4'.encode() in gaps[0].payload
+
+
+def test_acknowledged_segments_go_first_and_losses_are_counted_and_declared(tmp_path: Path) -> None:
+    journal = make(tmp_path, quota=16_000, segment=2000)
+    for _ in range(60):
+        journal.append(Kind.SAMPLES, b"x" * 200)
+        journal.commit(b"")
+    acked = IndexSet(first=1)
+    first_kept = journal.segments[0].first
+    acked.add_range(first_kept, first_kept + 20)
+    dropped = journal.counters.dropped_unacknowledged
+    journal.acknowledge(journal.epoch, acked)
+    for _ in range(10):
+        journal.append(Kind.SAMPLES, b"y" * 200)
+        journal.commit(b"")
+    assert journal.counters.dropped_unacknowledged == dropped  # acknowledged data made the room
+    assert sum(path.stat().st_size for path in tmp_path.glob("*.seg")) <= 16_000 + 2_000
+    for _ in range(60):
+        journal.append(Kind.SAMPLES, b"z" * 200)
+        journal.commit(b"")
+    assert journal.counters.dropped_unacknowledged > dropped
+    kinds = [record.kind for _, _, path in list_segments(tmp_path) for record in read_committed(path)[1]]
+    assert Kind.GAP in kinds
+
+
+def test_a_full_disk_keeps_the_group_and_writes_it_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = make(tmp_path)
+    journal.append(Kind.SAMPLES, b"before")
+    journal.commit(b"1")
+    real = os.write
+
+    def full(fd: int, data: bytes) -> int:
+        real(fd, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("vigie_edge.journal.journal.os.write", full)
+    journal.append(Kind.SAMPLES, b"during")
+    assert not journal.commit(b"2")
+    assert journal.counters.write_failures == 1
+    monkeypatch.setattr("vigie_edge.journal.journal.os.write", real)
+    journal.append(Kind.SAMPLES, b"after")
+    assert journal.commit(b"3")
+    journal.close()
+    assert [payload for _, _, payload in everything(tmp_path)] == [b"before", b"during", b"after"]
+    assert make(tmp_path).epoch == journal.epoch
+
+
+def test_a_writer_killed_at_any_instant_loses_no_committed_group(tmp_path: Path) -> None:
+    for round_number in range(6):
+        read_end, write_end = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                journal = make(tmp_path, segment=20_000, born=1000 + round_number)
+                number = 0
+                while True:
+                    for _ in range(5):
+                        journal.append(Kind.SAMPLES, b"%d" % number * 300)
+                        number += 1
+                    journal.commit(b"%d" % number)
+                    os.write(write_end, b"%d\n" % number)
+            finally:
+                os._exit(1)
+        os.close(write_end)
+        told = b""
+        while told.count(b"\n") < 20:
+            more = os.read(read_end, 4096)
+            assert more, "the writer ended by itself"
+            told += more
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        while more := os.read(read_end, 4096):
+            told += more
+        os.close(read_end)
+        committed = int(told.strip().split(b"\n")[-1])
+        journal = make(tmp_path, born=1000 + round_number)
+        assert int(journal.mark) >= committed
+        keys = [(epoch, index) for epoch, index, _ in everything(tmp_path)]
+        assert len(keys) == len(set(keys))
+        journal.close()
+
+
+def test_a_follower_sees_committed_records_alone_and_goes_on_after_a_rewind(tmp_path: Path) -> None:
+    journal = make(tmp_path, segment=1500)
+    follower = Follower(tmp_path)
+    seen: list[int] = []
+    for number in range(1, 101):
+        journal.append(Kind.SAMPLES, b"p" * 100)
+        if number % 10 == 0:
+            journal.commit(b"")
+        seen += [record.index for _, record in follower.take(7)]
+        assert not seen or seen[-1] <= number - number % 10
+    seen += [record.index for _, record in follower.take(1000)]
+    assert seen == list(range(1, 101))
+    assert newest(tmp_path) == (journal.epoch, 100)
+    follower.rewind(journal.epoch, 42)
+    assert [record.index for _, record in follower.take(3)] == [43, 44, 45]
+    follower.rewind()
+    assert next(follower.take(1))[1].index == 1
