@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from vigie_controllers.loops import ControllerKind
-from vigie_controllers.signals import actuated, fixed, max_pressure
+from vigie_controllers.signals import actuated, adaptive, fixed, max_pressure
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.site import SignalSite
 
@@ -31,9 +31,14 @@ def _greedy(config: max_pressure.GreedyConfig, domain: Junction) -> max_pressure
     return max_pressure.Pressure(max_pressure.GREEDY, config, domain.site, domain.guard.plan)
 
 
+def _adaptive(config: adaptive.AdaptiveConfig, domain: Junction) -> adaptive.Adaptive:
+    return adaptive.Adaptive(config, domain.site, domain.guard.plan)
+
+
 SIGNAL_KINDS: tuple[ControllerKind, ...] = (
     ControllerKind(actuated.KIND, "signal", actuated.ActuatedConfig, _actuated),
     ControllerKind(fixed.KIND, "signal", fixed.FixedConfig, _fixed),
     ControllerKind(max_pressure.KIND, "signal", max_pressure.PressureConfig, _pressure),
     ControllerKind(max_pressure.GREEDY, "signal", max_pressure.GreedyConfig, _greedy),
+    ControllerKind(adaptive.KIND, "signal", adaptive.AdaptiveConfig, _adaptive),
 )

@@ -86,7 +86,9 @@ class Plan:
         A protected turn whose channel is also green in the through phase, giving way, is not on red there.
         """
         return sum(
-            1 << p for p, parents in enumerate(self._lights) if green >> p & 1 or all(m & green for m in parents)
+            1 << p
+            for p, parents in enumerate(self._lights)
+            if green >> p & 1 or all(m & green for m in parents)
         )
 
     def mask(self, numbers: Iterable[int]) -> int:

@@ -1,0 +1,281 @@
+"""Adaptive control (kind ``signal.adaptive``): plans some 40 s ahead each second on zone counts alone.
+
+It sees vehicles and standing vehicles per zone of each approach and standing vehicles at the exits; no
+identities, routes or speeds. Constants hold for every site; what differs per lane is estimated on the way.
+When too little can be seen, or after an overrun, it is silent and the next controller in the list speaks.
+Its work is bounded by a count of plans, never by time.
+"""
+
+from dataclasses import replace
+
+from pydantic import Field
+
+from vigie_controllers.contract import Decision, State
+from vigie_controllers.loops import Strict
+from vigie_controllers.signals.model import Model, Service, View
+from vigie_controllers.signals.plan import Plan
+from vigie_controllers.signals.predict import LanePrediction
+from vigie_controllers.signals.search import HOLDS, Search
+from vigie_controllers.signals.sensing import EPS, Sensing, greens
+from vigie_controllers.signals.site import SignalSite
+from vigie_controllers.signals.words import Ped, PhaseState, SignalInputs, SignalWants
+
+KIND = "signal.adaptive"
+SMOOTH_S = 120.0
+"""Memory of the arrival rate beyond the view."""
+HIDDEN_RATE = 0.25
+"""Vehicles per second assumed behind a queue that fills the view."""
+FULL_EXIT = 3.0
+"""Standing vehicles at the beginning of an exit that mean it is full."""
+SILENT_S = 10.0
+"""Silence after an overrun."""
+_NOTHING = SignalWants()
+PED_WEIGHT = 1.0
+"""Vehicles that one waiting pedestrian call counts as."""
+
+
+class AdaptiveConfig(Strict):
+    """horizon_s: how far it plans; plans: most plans compared in one decision; urgent_share: part of the
+    maximum red after which a waiting phase is served next; blind_share: part of the lanes that may be
+    unseen before it is silent."""
+
+    horizon_s: int = Field(default=40, ge=20, le=120)
+    plans: int = Field(default=600, ge=20, le=5000)
+    urgent_share: float = Field(default=0.7, ge=0.2, le=0.9)
+    blind_share: float = Field(default=0.4, ge=0.0, le=1.0)
+
+
+class Adaptive:
+    """Controller[SignalInputs, SignalWants]."""
+
+    def __init__(self, config: AdaptiveConfig, site: SignalSite, plan: Plan) -> None:
+        self._config, self._plan = config, plan
+        self._model = Model(site, plan)
+        if not self._model.lanes:
+            raise ValueError("site.movements: this controller needs lanes, movements and zone detectors")
+        self._view = View(self._model, tuple(one.id for one in site.detectors))
+        self._sensing = Sensing(site, plan, 50.0, 35.0)
+        count = len(self._model.lanes)
+        self._rate = [0.05] * count
+        self._red_at: list[float | None] = [None] * count
+        self._ped = 0
+        self._target = -1
+        self._hold_s = 0
+        self._rate_at = -1e18
+        self._plan_at = -1e18
+        self._silent_until = -1e18
+        self._frame: object = None
+        self._status: object = None
+        self._wants = SignalWants()
+
+    def step(self, now: float, inputs: SignalInputs) -> SignalWants | None:
+        """The stage to serve; None when it cannot see."""
+        status, frame = inputs.status, inputs.frame
+        if inputs.overrun:
+            self._silent_until = now + SILENT_S
+        silent = now < self._silent_until
+        due = min(self._plan_at, self._rate_at)
+        if frame is self._frame and status is self._status and not silent and now + EPS < due:
+            return self._wants
+        if frame is not self._frame:
+            self._view.look(frame, status.failed)
+        self._frame, self._status = frame, status
+        if now >= self._rate_at - EPS or now < self._rate_at - 10.0:
+            self._rate_at = now + 1.0
+            self._learn_rates()
+        green = greens(status)
+        self._note_red(now, green)
+        self._note_pedestrians(inputs)
+        if silent or self._blind():
+            self._target = -1
+            return None
+        if status.mode != "run":
+            return _NOTHING
+        decisions: tuple[Decision, ...] = ()
+        if now >= self._plan_at - EPS or now < self._plan_at - 60.0:
+            decisions = self._decide(now, inputs, green)
+        wants = self._ask(now, inputs, green)
+        if wants != self._wants:
+            self._wants = wants
+        return replace(self._wants, decisions=decisions) if decisions else self._wants
+
+    # -- seeing --------------------------------------------------------------------------------------
+
+    def _learn_rates(self) -> None:
+        """Arrivals beyond the view, once a second: free flow at its edge is density times speed."""
+        view = self._view
+        for k, lane in enumerate(self._model.lanes):
+            if not view.blind[k] and view.halting[k][-1] < 1.0:
+                zone = lane.zones[-1]
+                flow = view.moving[k][-1] * lane.speed / max(5.0, zone.to_m - zone.from_m)
+                self._rate[k] += (min(flow, 0.6) - self._rate[k]) / SMOOTH_S
+
+    def _note_pedestrians(self, inputs: SignalInputs) -> None:
+        self._sensing.look(inputs.frame, inputs.status.failed)
+        self._ped |= (self._sensing.ped | self._sensing.ped_blind) & self._plan.peds
+        for p, phase in enumerate(inputs.status.phases):
+            if phase.ped is Ped.WALK:
+                self._ped &= ~(1 << p)
+
+    def _note_red(self, now: float, green: int) -> None:
+        for k, lane in enumerate(self._model.lanes):
+            if lane.phases & green:
+                self._red_at[k] = None
+            elif self._red_at[k] is None:
+                self._red_at[k] = now
+
+    def _blind(self) -> bool:
+        blind = self._view.blind
+        return sum(blind) > self._config.blind_share * len(blind)
+
+    # -- planning ------------------------------------------------------------------------------------
+
+    def _decide(self, now: float, inputs: SignalInputs, green: int) -> tuple[Decision, ...]:
+        status, stages = inputs.status, self._model.stages
+        if status.next:
+            return ()  # committed: nothing to decide until it is green
+        present = self._model.stage_of(green)
+        if present < 0:  # a ring is idle, or nothing is on yet: fill up
+            if self._target < 0 or green & ~stages[self._target]:
+                self._target = next((s for s, stage in enumerate(stages) if not green & ~stage), 0)
+            return ()
+        ready = max(phase.ready for p, phase in enumerate(status.phases) if green >> p & 1)
+        if any(phase.ped is not Ped.DONT_WALK for phase in status.phases):
+            ready = max(ready, now + 0.5)
+        if now < ready - EPS:
+            self._target, self._plan_at = present, ready
+            return ()
+        self._plan_at = now + 1.0
+        return self._search(now, inputs, present)
+
+    def _search(self, now: float, inputs: SignalInputs, present: int) -> tuple[Decision, ...]:
+        model, view = self._model, self._view
+        lanes = [self._predict(now, k) for k in range(len(model.lanes))]
+        services = [list(lane.service) for lane in model.lanes]
+        rates = []
+        for lane in model.lanes:
+            let = [0.0 if one is None else view.full(one, FULL_EXIT) for one in lane.service]
+            rates.append(
+                [
+                    (0.0, 0.0) if one is None else (one.low * part, one.high * part)
+                    for one, part in zip(lane.service, let, strict=True)
+                ]
+            )
+        self._add_pedestrians(now, inputs, lanes, services, rates)
+        search = Search(model, lanes, services, rates, self._ped, present)
+        urgent = self._urgent(now, inputs, present)
+        following = urgent or tuple(s for s in range(len(model.stages)) if s != present)
+        if not following:
+            self._target = present
+            return ()
+        holds = (0,) if urgent else tuple(h for h in HOLDS if h < self._config.horizon_s)
+        choice = search.best(holds, following, self._config.plans)
+        self._target = choice.stage
+        self._hold_s = choice.hold_s
+        if self._target == present:
+            return ()
+        names = self._plan.names
+        left = ", ".join(map(str, names(model.stages[present] & ~model.stages[self._target])))
+        to = ", ".join(map(str, names(model.stages[self._target] & ~model.stages[present])))
+        if urgent:
+            text = f"phase {left} ended: phase {to} has waited long enough"
+            return (Decision(KIND, f"phase {left}", "urgent", text),)
+        text = f"phase {left} ended: {choice.then_s} s planned for phase {to} saves {choice.saved:.0f} veh s"
+        return (Decision(KIND, f"phase {left}", "planned", text),)
+
+    def _predict(self, now: float, k: int) -> LanePrediction:
+        """Queue and arrivals of a lane over the horizon."""
+        lane, view, rate = self._model.lanes[k], self._view, self._rate[k]
+        horizon = self._config.horizon_s
+        at = self._red_at[k]
+        red_s = None if at is None else now - at
+        if view.blind[k]:
+            return LanePrediction(rate * min(red_s or 0.0, 60.0), [rate] * horizon, red_s)
+        arrivals = [0.0] * horizon
+        queue = 0.0
+        for z, zone in enumerate(lane.zones):
+            queue += view.halting[k][z]
+            moving = view.moving[k][z]
+            if moving:
+                first = int(zone.from_m / lane.speed)
+                last = max(first + 1, round(zone.to_m / lane.speed))
+                for t in range(first, min(last, horizon)):
+                    arrivals[t] += moving / (last - first)
+        if view.halting[k][-1] >= 1.0:
+            rate = max(rate, HIDDEN_RATE)
+        for t in range(round(lane.reach / lane.speed), horizon):
+            arrivals[t] += rate
+        return LanePrediction(queue, arrivals, red_s)
+
+    def _add_pedestrians(
+        self,
+        now: float,
+        inputs: SignalInputs,
+        lanes: list[LanePrediction],
+        services: list[list[Service | None]],
+        rates: list[list[tuple[float, float]]],
+    ) -> None:
+        """Each waiting pedestrian call is a lane of its own that empties at once when its phase begins."""
+        nobody = [0.0] * self._config.horizon_s
+        for p, phase in enumerate(inputs.status.phases):
+            if self._ped >> p & 1 and phase.state is not PhaseState.GREEN:
+                since = now if phase.ped_waiting is None else phase.ped_waiting
+                lanes.append(LanePrediction(PED_WEIGHT, nobody, now - since))
+                walks = Service(9.0, 9.0, (), (), 1.0, 1 << (64 + p))
+                on = [stage >> p & 1 for stage in self._model.stages]
+                services.append([walks if one else None for one in on])
+                rates.append([(9.0, 9.0) if one else (0.0, 0.0) for one in on])
+
+    def _ask(self, now: float, inputs: SignalInputs, green: int) -> SignalWants:
+        plan = self._plan
+        if self._target < 0:
+            return _NOTHING
+        stage = self._model.stages[self._target]
+        ending, ready, walk = green & ~stage, 0, self._ped & stage & ~green
+        for p, phase in enumerate(inputs.status.phases):
+            if now >= phase.ready - EPS and phase.ped is Ped.DONT_WALK:
+                ready |= 1 << p
+            if (self._ped & stage & green) >> p & 1 and self._hold_s >= plan.walk[p] + plan.ped_clear[p]:
+                walk |= 1 << p  # the plan stays long enough to let them go now
+        return SignalWants(
+            hold=frozenset(plan.names(green & stage)),
+            force_off=frozenset(plan.names(0 if ending & ~ready else ending)),
+            call=frozenset(plan.names(stage & ~green)),
+            ped_call=frozenset(plan.names(walk)),
+        )
+
+    def _urgent(self, now: float, inputs: SignalInputs, present: int) -> tuple[int, ...]:
+        """The stages that serve the phase that has waited longest, once it may wait no more."""
+        worst, urgent = 0.0, -1
+        for p, phase in enumerate(inputs.status.phases):
+            since = [at for at in (phase.waiting, phase.ped_waiting) if at is not None]
+            if since and not self._model.stages[present] >> p & 1:
+                over = (now - min(since)) / self._plan.max_red[p] - self._config.urgent_share
+                if over > worst:
+                    worst, urgent = over, p
+        if urgent < 0:
+            return ()
+        return tuple(s for s, stage in enumerate(self._model.stages) if stage >> urgent & 1)
+
+    def snapshot(self) -> State:
+        """What was learnt, what is wanted, and when to plan again."""
+        return {
+            "rate": list(self._rate),
+            "red_at": list(self._red_at),
+            "ped": self._ped,
+            "target": self._target,
+            "hold_s": self._hold_s,
+            "rate_at": self._rate_at,
+            "plan_at": self._plan_at,
+            "silent_until": self._silent_until,
+        }
+
+    def restore(self, state: State) -> None:
+        """Take up a snapshot, also one made under other parameters of the same site."""
+        if len(state["rate"]) != len(self._rate) or not -1 <= state["target"] < len(self._model.stages):
+            raise ValueError("the snapshot belongs to another site")
+        self._rate, self._red_at = list(state["rate"]), list(state["red_at"])
+        self._ped, self._target, self._hold_s = state["ped"], state["target"], state["hold_s"]
+        self._rate_at, self._plan_at = state["rate_at"], state["plan_at"]
+        self._silent_until = state["silent_until"]
+        self._frame = self._status = None
