@@ -25,7 +25,7 @@ from vigie_central.broker import OwnBroker
 from vigie_central.host.alarms import ALARM_WORDS, Alarms
 from vigie_central.host.fleet import Fleet
 from vigie_central.host.ingest import Ingest
-from vigie_central.host.session import Session
+from vigie_central.host.session import Session, utc_ms
 from vigie_central.policies.keys import load_running_keys
 from vigie_central.policies.service import PolicyService
 from vigie_central.settings import Endpoint, Settings, StateDir
@@ -39,6 +39,7 @@ from vigie_protocols.sparkplug.host import HostConfig
 log = structlog.get_logger("vigie.central")
 STATIC = Path(__file__).parent / "static"
 REMEMBERED_ALARM_EVENTS = 10_000
+SILENT_S = 60.0
 
 
 class Coordinator:
@@ -150,11 +151,22 @@ class Coordinator:
         self.alarms.take(await self.history.events_about(["alarm"], ALARM_WORDS, REMEMBERED_ALARM_EVENTS))
         hub.recent.extend(await self.history.events(None, None, None, hub.recent.maxlen or 100))
         self._ingest = asyncio.create_task(ingest.run(), name="ingest")
-        jobs = [hub.run(), policies.run()]
+        jobs = [hub.run(), policies.run(), self._name_the_silent(policies)]
         if self.own_broker is not None:
             jobs.append(self.own_broker.watch())
         self._tasks = [asyncio.create_task(job) for job in jobs]
         return Core(self.token, views, hub, self.history, self.records, policies, session, inventory, STATIC)
+
+    async def _name_the_silent(self, policies: PolicyService) -> None:
+        """Gateways that were there before us, or are enrolled, and do not come: nobody tells their death."""
+        await asyncio.sleep(SILENT_S)
+        for name in {*policies.enrolled, *self.fleet.gateways}:
+            gateway = self.fleet.gateways.get(name)
+            if gateway is None or not gateway.online:
+                self.alarms.offline(
+                    name, utc_ms(), f"not heard of in the first {SILENT_S:.0f} s of the coordinator"
+                )
+        await asyncio.Event().wait()
 
     def _take_events(self, events: Sequence[StoredEvent]) -> None:
         self.alarms.take(events)

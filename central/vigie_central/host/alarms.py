@@ -41,6 +41,7 @@ class Alarms:
 
     def __init__(self) -> None:
         self._active: dict[tuple[str, str], ActiveAlarm] = {}
+        self._told: dict[tuple[str, str], int] = {}
         self.changed = False
 
     def active(self) -> list[ActiveAlarm]:
@@ -48,29 +49,29 @@ class Alarms:
         return sorted(self._active.values(), key=lambda alarm: (-alarm.since_ms, alarm.gateway, alarm.key))
 
     def take(self, events: Iterable[StoredEvent]) -> None:
-        """Follow events in the order in which they happened."""
+        """Follow events as they arrive; an older one that comes late (backfill) changes nothing."""
         for event in events:
+            body, active, severity = event.body, False, ""
             if event.kind == "alarm":
-                key = _key(event.body)
-                if _is_active(event.body):
-                    self._raise(
-                        event.gateway,
-                        key,
-                        str(event.body.get("severity", "medium")),
-                        event.utc_ms,
-                        event.body,
-                    )
-                else:
-                    self._clear(event.gateway, key)
+                active, severity = _is_active(body), str(body.get("severity") or "medium")
             elif event.what in PAIRS:
-                self._raise(event.gateway, _key(event.body), PAIRS[event.what][1], event.utc_ms, event.body)
+                active, severity = True, PAIRS[event.what][1]
             elif event.what in _CLEARS:
-                self._clear(event.gateway, _key({**event.body, "what": _CLEARS[event.what]}))
+                body = {**body, "what": _CLEARS[event.what]}
+            else:
+                continue
+            name = (event.gateway, _key(body))
+            if event.utc_ms < self._told.get(name, 0):
+                continue
+            self._told[name] = event.utc_ms
+            if active:
+                self._raise(*name, severity, event.utc_ms, body)
+            else:
+                self._clear(*name)
 
-    def offline(self, gateway: str, utc_ms: int) -> None:
-        """A gateway died."""
-        body = {"kind": "alarm", "what": OFFLINE, "reason": "The gateway's session with the broker ended."}
-        self._raise(gateway, OFFLINE, "high", utc_ms, body)
+    def offline(self, gateway: str, utc_ms: int, reason: str) -> None:
+        """A gateway died, or never came."""
+        self._raise(gateway, OFFLINE, "high", utc_ms, {"kind": "alarm", "what": OFFLINE, "reason": reason})
 
     def online(self, gateway: str) -> None:
         """A gateway was born."""

@@ -188,7 +188,7 @@ class Session:
             elif isinstance(action, Died):
                 self.fleet.died(action)
                 if not action.device:
-                    self.alarms.offline(action.node[1], action.timestamp)
+                    self.alarms.offline(action.node[1], action.timestamp, f"session ended: {action.reason}")
                     log.info("gateway offline", gateway=action.node[1], reason=action.reason)
             elif isinstance(action, Subscribe):
                 self._subscribe(action.filters)
