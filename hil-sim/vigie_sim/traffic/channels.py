@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from vigie_protocols.errors import input_error
 from vigie_sim.traffic.lamps import GOING, Lamp
-from vigie_sim.traffic.matrix import GREEN, LinkMatrix, green_stages, link_matrix
-from vigie_sim.traffic.network import Network, Signal, Stage
+from vigie_sim.traffic.matrix import LinkMatrix, link_matrix
+from vigie_sim.traffic.network import Network, Signal
+from vigie_sim.traffic.phases import GREEN, Slot, phase_slots
 
 MAX_CHANNELS = 64
 MAX_PHASES = 16
@@ -16,7 +17,7 @@ YIELD_TAIL_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One channel. links: SUMO link numbers; phases: numbers from 1 of its green stages; permissive: those
+    """One channel. links: SUMO link numbers; phases: numbers of the phases that open it; permissive: those
     in which one of its links must give way; approach: edge or crossing it comes from."""
 
     id: str
@@ -31,14 +32,14 @@ class Group:
 class SignalHead:
     """Everything between the lamps of one junction and SUMO's link states.
 
-    stages: the green stages in the order of the program, phase ``n`` being ``stages[n - 1]``.
+    slots: the phases in the order of the program.
     static: letters of links that no channel governs, by link.
     conflicts, permitted: pairs of channels by place, i < j. unsafe: pairs of channels the program itself
     shows green together with nobody giving way.
     """
 
     signal: str
-    stages: tuple[Stage, ...]
+    slots: tuple[Slot, ...]
     groups: tuple[Group, ...]
     static: dict[int, str]
     links: int
@@ -53,22 +54,22 @@ class SignalHead:
 def signal_head(network: Network, signal: Signal) -> SignalHead:
     """Channels, phases and conflicts of one signal; raises InputError when it cannot be controlled."""
     where = f"tlLogic {signal.id}"
-    stages = _chosen_stages(green_stages(signal))
-    if not stages:
+    slots = _chosen(phase_slots(signal))
+    if not slots:
         raise input_error(
             str(network.path), f"{where} phase state", signal.stages[0].state,
             "the program has no stage that is green without yellow", "Give the program at least one green phase",
         )  # fmt: skip
-    if len(stages) > MAX_PHASES:
+    if len(slots) > MAX_PHASES:
         raise input_error(
-            str(network.path), f"{where} phase", len(stages),
+            str(network.path), f"{where} phase", len(slots),
             f"the program has more than {MAX_PHASES} different green stages", "Join stages that differ little",
         )  # fmt: skip
     matrix = link_matrix(network, signal)
     sources = _sources(network, signal)
-    groups = _groups(stages, sources, by_approach=True)
+    groups = _groups(slots, sources, by_approach=True)
     if len(groups) > MAX_CHANNELS:
-        groups = _groups(stages, sources, by_approach=False)
+        groups = _groups(slots, sources, by_approach=False)
     if len(groups) > MAX_CHANNELS:
         raise input_error(
             str(network.path), where, len(groups),
@@ -78,21 +79,21 @@ def signal_head(network: Network, signal: Signal) -> SignalHead:
     static = {link: _still(signal, link) for link in range(signal.links) if link not in governed}
     yielding = {pair[0] for pair in matrix.yields}
     return SignalHead(
-        signal.id, stages, groups, static, signal.links, matrix,
+        signal.id, slots, groups, static, signal.links, matrix,
         _pairs(groups, matrix.conflicts), _pairs(groups, matrix.permitted), _pairs(groups, matrix.unsafe),
         frozenset(range(signal.links)) - yielding,
     )  # fmt: skip
 
 
-def _chosen_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    """All stages, or, when there are too many, those that open something no larger stage opens."""
-    if len(stages) <= MAX_PHASES:
-        return stages
+def _chosen(slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    """All phases, or, when there are too many, those that open something no larger phase opens."""
+    if len(slots) <= MAX_PHASES:
+        return slots
 
-    def opened(stage: Stage) -> set[int]:
-        return {link for link, letter in enumerate(stage.state) if letter in GREEN}
+    def opened(slot: Slot) -> set[int]:
+        return {link for link, letter in enumerate(slot.stage.state) if letter in GREEN}
 
-    return tuple(one for one in stages if not any(opened(one) < opened(other) for other in stages))
+    return tuple(one for one in slots if not any(opened(one) < opened(other) for other in slots))
 
 
 def _sources(network: Network, signal: Signal) -> dict[int, tuple[str, bool]]:
@@ -107,11 +108,11 @@ def _sources(network: Network, signal: Signal) -> dict[int, tuple[str, bool]]:
 
 
 def _groups(
-    stages: tuple[Stage, ...], sources: dict[int, tuple[str, bool]], by_approach: bool
+    slots: tuple[Slot, ...], sources: dict[int, tuple[str, bool]], by_approach: bool
 ) -> tuple[Group, ...]:
     rows: dict[tuple[str, bool, str], list[int]] = {}
     for link in sorted(sources):
-        letters = "".join(stage.state[link] for stage in stages)
+        letters = "".join(slot.stage.state[link] for slot in slots)
         if not any(letter in GREEN for letter in letters):
             continue
         approach, crossing = sources[link]
@@ -120,8 +121,9 @@ def _groups(
     # Vehicles first: devices then have one row of vehicle lamps and one of pedestrian lamps.
     ordered = sorted(rows.items(), key=lambda row: row[0][1])
     for place, ((letters, crossing, approach), links) in enumerate(ordered, start=1):
-        phases = tuple(n for n, letter in enumerate(letters, start=1) if letter in GREEN)
-        permissive = tuple(n for n, letter in enumerate(letters, start=1) if letter == "g" and not crossing)
+        shown = tuple(zip(slots, letters, strict=True))
+        phases = tuple(slot.number for slot, letter in shown if letter in GREEN)
+        permissive = tuple(slot.number for slot, letter in shown if letter == "g" and not crossing)
         groups.append(Group(f"c{place}", crossing, tuple(links), phases, permissive, approach))
     return tuple(groups)
 

@@ -132,17 +132,19 @@ def _junction(network: Network, signal: Signal, name: str, times: Clearances) ->
     )
     return Junction(
         name, signal.id, site, head, zones, exits, crossings,
-        {number: stage.duration for number, stage in enumerate(head.stages, start=1)},
+        {slot.number: slot.stage.duration for slot in head.slots},
         signal.offset, place[0], place[1], warnings,
     )  # fmt: skip
 
 
 def _phases(network: Network, head: SignalHead, times: Clearances) -> Iterable[Phase]:
-    for number in range(1, len(head.stages) + 1):
+    for slot in head.slots:
+        number = slot.number
         feet = [group for group in head.groups if group.pedestrian and number in group.phases]
         longest = max((network.lanes[f"{group.approach}_0"].length for group in feet), default=0.0)
         yield Phase(
-            id=number, min_green_s=times.min_green_s, yellow_s=times.yellow_s, red_clear_s=times.red_s,
+            id=number, ring=slot.ring, barrier=slot.barrier, min_green_s=times.min_green_s,
+            yellow_s=times.yellow_s, red_clear_s=times.red_s,
             walk_s=times.walk_s if feet else 0.0,
             ped_clear_s=float(math.ceil(longest / times.walk_speed)) if feet else 0.0,
             max_red_s=times.max_red_s,

@@ -7,9 +7,9 @@ a permitted yield. The same rule makes the program card of the rig's conflict mo
 
 from dataclasses import dataclass
 
-from vigie_sim.traffic.network import Network, Signal, Stage
-
-GREEN = "Gg"
+from vigie_protocols.errors import input_error
+from vigie_sim.traffic.network import Network, Signal
+from vigie_sim.traffic.phases import GREEN, shown_together
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,39 +32,9 @@ class LinkMatrix:
         return self.foes - self.permitted
 
 
-def green_stages(signal: Signal) -> tuple[Stage, ...]:
-    """The stages of a program that are a phase: something is green and nothing is yellow, each once.
-
-    Stages are told apart by the vehicles they let go: the one in which the pedestrians of a phase already
-    clear the crossing is part of it, as are stages that differ in ``G`` and ``g`` alone (``g`` wins).
-    Durations of the parts add up.
-    """
-    feet = {one.link for one in signal.connections if one.crossing}
-    found: dict[tuple[bool, ...], Stage] = {}
-    for stage in signal.stages:
-        if any(letter in "yYu" for letter in stage.state) or not any(
-            letter in GREEN for letter in stage.state
-        ):
-            continue
-        key = tuple(letter in GREEN and link not in feet for link, letter in enumerate(stage.state))
-        if not any(key):
-            key = tuple(letter in GREEN for letter in stage.state)
-        known = found.get(key)
-        found[key] = stage if known is None else _joined(known, stage)
-    return tuple(found.values())
-
-
-def _joined(one: Stage, other: Stage) -> Stage:
-    letters = []
-    for a, b in zip(one.state, other.state, strict=True):
-        pair = {a, b}
-        letters.append("g" if "g" in pair else "G" if "G" in pair else a)
-    return Stage("".join(letters), one.duration + other.duration, one.name)
-
-
 def link_matrix(network: Network, signal: Signal) -> LinkMatrix:
     """Foes, permitted pairs and yields of one signal."""
-    stages = green_stages(signal)
+    shown = shown_together(signal)
     foes: set[tuple[int, int]] = set()
     yields: set[tuple[int, int]] = set()
     for junction, requests in _requests(network, signal).items():
@@ -79,7 +49,7 @@ def link_matrix(network: Network, signal: Signal) -> LinkMatrix:
     permitted: set[tuple[int, int]] = set()
     unsafe: set[tuple[int, int]] = set()
     for i, j in foes:
-        together = [stage.state for stage in stages if stage.state[i] in GREEN and stage.state[j] in GREEN]
+        together = [state for state in shown if state[i] in GREEN and state[j] in GREEN]
         if together:
             permitted.add((i, j))
             if any(state[i] == state[j] == "G" for state in together):
@@ -93,7 +63,7 @@ def link_matrix(network: Network, signal: Signal) -> LinkMatrix:
 
 
 def _requests(network: Network, signal: Signal) -> dict[str, list[tuple[int, int]]]:
-    """Junction -> (link, place among the junction's requests)."""
+    """Junction -> (link, place among the junction's requests); raises InputError for a link without one."""
     places = {
         lane: (junction.id, place)
         for junction in network.junctions.values()
@@ -101,6 +71,7 @@ def _requests(network: Network, signal: Signal) -> dict[str, list[tuple[int, int
         if place < len(junction.foes)
     }
     onward = {one.from_lane: one.via for one in network.connections if one.from_lane.startswith(":")}
+    plain = _without_internal(network)
     found: dict[str, list[tuple[int, int]]] = {}
     for one in signal.connections:
         # A crossing is its own internal lane. A way for vehicles names its first internal lane; where it
@@ -108,9 +79,31 @@ def _requests(network: Network, signal: Signal) -> dict[str, list[tuple[int, int
         lane = one.to_lane if one.crossing else one.via
         while lane and lane not in places:
             lane = onward.get(lane, "")
-        if lane:
-            junction, place = places[lane]
-            found.setdefault(junction, []).append((one.link, place))
+        where = places[lane] if lane else plain.get((one.from_lane, one.to_lane))
+        if where is None:
+            raise input_error(
+                str(network.path), f"connection {one.from_lane} -> {one.to_lane}", one.link,
+                "no right of way is written for it, so that its conflicts are unknown",
+                "Write the network again with netconvert",
+            )  # fmt: skip
+        found.setdefault(where[0], []).append((one.link, where[1]))
+    return found
+
+
+def _without_internal(network: Network) -> dict[tuple[str, str], tuple[str, int]]:
+    """(from, to) -> (junction, place of its request) for networks built without internal lanes.
+
+    Requests then follow the incoming lanes, and on each lane the connections as written.
+    """
+    leaving: dict[str, list[str]] = {}
+    for one in network.connections:
+        if not one.via and not one.crossing:
+            leaving.setdefault(one.from_lane, []).append(one.to_lane)
+    found: dict[tuple[str, str], tuple[str, int]] = {}
+    for junction in network.junctions.values():
+        ways = [(lane, target) for lane in junction.incoming for target in leaving.get(lane, ())]
+        if not junction.internal and len(ways) == len(junction.foes):
+            found.update({way: (junction.id, place) for place, way in enumerate(ways)})
     return found
 
 

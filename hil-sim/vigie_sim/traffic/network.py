@@ -47,12 +47,13 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Junction:
-    """A junction. internal: internal lanes in the order of the requests; bit j of foes[i]: i and j cross or
-    merge; bit j of response[i]: i must give way to j."""
+    """A junction. incoming: lanes that lead into it; internal: internal lanes in the order of the requests;
+    bit j of foes[i]: i and j cross or merge; bit j of response[i]: i must give way to j."""
 
     id: str
     kind: str
     position: Point
+    incoming: tuple[str, ...]
     internal: tuple[str, ...]
     foes: tuple[int, ...]
     response: tuple[int, ...]
@@ -76,6 +77,8 @@ class Signal:
     offset: float
     stages: tuple[Stage, ...]
     connections: tuple[Connection, ...]
+    params: tuple[tuple[str, str], ...] = ()
+    """The program's parameters, such as the rings of a NEMA program."""
 
     @property
     def links(self) -> int:
@@ -238,6 +241,7 @@ def _junctions(root: ET.Element) -> Iterator[Junction]:
             row.attrib["id"],
             row.get("type", ""),
             (float(row.attrib["x"]), float(row.attrib["y"])),
+            tuple(row.get("incLanes", "").split()),
             tuple(row.get("intLanes", "").split()),
             tuple(int(request.attrib["foes"], 2) for request in requests),
             tuple(int(request.attrib["response"], 2) for request in requests),
@@ -283,4 +287,7 @@ def _signal(path: Path, logic: ET.Element, connections: tuple[Connection, ...]) 
                 f"the program of {name} has {width} links",
                 "Write the network again with netconvert",
             )
-    return Signal(name, logic.get("type", "static"), float(logic.get("offset", "0")), stages, connections)
+    params = tuple((row.attrib["key"], row.get("value", "")) for row in logic.iter("param"))
+    return Signal(
+        name, logic.get("type", "static"), float(logic.get("offset", "0")), stages, connections, params
+    )

@@ -35,20 +35,22 @@ def intersections(district: Network) -> dict[str, Junction]:
     return {one.name: one for one in district_junctions(district)}
 
 
-@pytest.fixture(scope="session")
-def cross_net(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plain four-leg intersection as netgenerate and netconvert make it, with crossings."""
+def generate(folder: Path, name: str, *options: str) -> Path:
+    """A network made by netgenerate; every junction has a signal."""
     import sumo
 
-    folder = tmp_path_factory.mktemp("cross")
-    net = folder / "cross.net.xml"
+    net = folder / f"{name}.net.xml"
+    tool = str(Path(sumo.SUMO_HOME) / "bin" / "netgenerate")
+    fixed = ("--grid", "--grid.attach-length", "150", "--default-junction-type", "traffic_light")
     done = subprocess.run(
-        [
-            *(str(Path(sumo.SUMO_HOME) / "bin" / "netgenerate"), "--grid", "--grid.number", "1"),
-            *("--grid.attach-length", "200", "--default-junction-type", "traffic_light", "-L", "2"),
-            *("--sidewalks.guess", "--crossings.guess", "--walkingareas", "-o", str(net)),
-        ],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [tool, *fixed, *options, "-o", str(net)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return net
+
+
+@pytest.fixture(scope="session")
+def cross_net(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plain four-leg intersection with crossings."""
+    options = ("--grid.number", "1", "-L", "2", "--sidewalks.guess", "--crossings.guess", "--walkingareas")
+    return generate(tmp_path_factory.mktemp("cross"), "cross", *options)

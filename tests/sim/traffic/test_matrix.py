@@ -4,8 +4,9 @@ from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
-from tests.sim.traffic.conftest import shared_scenario
+from tests.sim.traffic.conftest import generate, shared_scenario
 
+from vigie_controllers.signals.checks import check_site
 from vigie_sim.traffic.channels import signal_head
 from vigie_sim.traffic.derive import Junction, derive, load_scenario
 from vigie_sim.traffic.network import Network, Point, read_network
@@ -113,3 +114,24 @@ def test_pedestrian_stages_join_the_phase_they_belong_to(cross_net: Path) -> Non
             phase = next(one for one in junction.site.phases if one.id == number)
             assert phase.walk_s == 7.0
             assert phase.ped_clear_s >= 5.0
+
+
+def test_a_network_without_internal_lanes_has_the_same_conflicts(tmp_path: Path) -> None:
+    options = ("--grid.number", "2", "--grid.length", "150", "-L", "3")
+    whole = derive(read_network(generate(tmp_path, "whole", *options)))
+    bare = derive(read_network(generate(tmp_path, "bare", *options, "--no-internal-links")))
+    assert [one.site.conflicts for one in bare] == [one.site.conflicts for one in whole]
+    assert any(one.site.conflicts for one in whole)
+
+
+def test_a_nema_program_keeps_its_rings_and_barriers(tmp_path: Path) -> None:
+    options = ("--grid.number", "2", "--grid.length", "150", "-L", "3", "--turn-lanes", "1")
+    net = generate(tmp_path, "nema", *options, "--tls.default-type", "NEMA")
+    junction = max(derive(read_network(net)), key=lambda one: len(one.site.phases))
+    check_site(junction.site)
+    layout = {phase.id: (phase.ring, phase.barrier) for phase in junction.site.phases}
+    assert set(layout) == {1, 2, 3, 4, 5, 6, 7, 8}
+    assert {layout[number][0] for number in (1, 2, 3, 4)} == {1}
+    assert {layout[number][0] for number in (5, 6, 7, 8)} == {2}
+    assert {layout[number][1] for number in (1, 2, 5, 6)} != {layout[number][1] for number in (3, 4, 7, 8)}
+    assert junction.site.conflicts

@@ -14,7 +14,8 @@ NET = """<net><location netOffset="0,0" projParameter="!"/>
 <edge id="a" from="w" to="j"><lane id="a_0" index="0" speed="13.9" length="100" shape="0,0 100,0"/></edge>
 <edge id="b" from="j" to="e"><lane id="b_0" index="0" speed="13.9" length="100" shape="100,0 200,0"/></edge>
 {logic}
-<junction id="j" type="{kind}" x="100" y="0" incLanes="a_0" intLanes="" shape=""/>
+<junction id="j" type="{kind}" x="100" y="0" incLanes="a_0" intLanes="" shape="">
+<request index="0" response="0" foes="0" cont="0"/></junction>
 <connection from="a" to="b" fromLane="0" toLane="0" tl="j" linkIndex="{link}" dir="s"/>
 </net>"""
 LOGIC = '<tlLogic id="j" type="static" programID="0" offset="0">{phases}</tlLogic>'
@@ -63,6 +64,7 @@ def test_gzip_is_read_whatever_the_name(tmp_path: Path) -> None:
         (net(phases='<phase duration="3" state="G"/><phase duration="3" state="GG"/>'), "first phase has 1"),
         (net(kind="rail_signal"), "rail signals only"),
         (net(link=4), "the program of j has 1 links"),
+        (net().replace("<request ", "<other "), "no right of way is written for it"),
         (net().replace('length="100"', ""), "incomplete"),
         (net().replace('speed="13.9"', 'speed="fast"'), "no number"),
     ],
