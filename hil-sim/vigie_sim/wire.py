@@ -36,6 +36,15 @@ class Counts:
         return max(0, self.samples_published - self.samples_stored)
 
 
+@dataclass
+class Spent:
+    """Wall seconds of the ticks so far: showing the state, the agents' turn, physics."""
+
+    rigs: float = 0.0
+    agents: float = 0.0
+    physics: float = 0.0
+
+
 TickHook = Callable[["WireRun", int], Awaitable[None]]
 
 
@@ -70,6 +79,7 @@ class WireRun:
         self.endpoints: dict[str, str] = {}
         self.done: Mapping[str, Done] = {}
         self.counts = Counts()
+        self.spent = Spent()
         self.tick = 0
         self.started_at = 0.0
         self.wall_s = 0.0
@@ -98,7 +108,10 @@ class WireRun:
         for rig in self.world.rigs:
             self.endpoints[rig.device] = await rig.start()
         lockstep = await self.server.start()
-        names = [path.stem for path in self.scenario.write_gateways(self.folder / "gateways", self.endpoints, _no_more)]
+        names = [
+            path.stem
+            for path in self.scenario.write_gateways(self.folder / "gateways", self.endpoints, _no_more)
+        ]
         uplinks = await self._start_central(names)
 
         def more(name: str) -> dict[str, Any]:
@@ -149,9 +162,11 @@ class WireRun:
 
     async def one(self) -> None:
         """One tick."""
-        world, now, utc = self.world, self.now, self.utc
+        world, now, utc, spent = self.world, self.now, self.utc, self.spent
+        begun = time.perf_counter()
         for rig in world.rigs:
             await rig.refresh(now, utc)
+        shown = time.perf_counter()
         self.done = await self.server.tick(Grant(self.tick + 1, now, utc, world.step_s))
         wanted: dict[str, int] = {}
         for done in self.done.values():
@@ -159,8 +174,12 @@ class WireRun:
         for rig in world.rigs:
             if rig.device in wanted:
                 await rig.wait_commands(wanted[rig.device])
+        answered = time.perf_counter()
         self.tick += 1
         world.step(now + world.step_s)
+        spent.rigs += shown - begun
+        spent.agents += answered - shown
+        spent.physics += time.perf_counter() - answered
 
     async def finish(self) -> Counts:
         """Wait until everything published is stored and acknowledged, then stop all parts."""
