@@ -6,6 +6,7 @@ Only this module knows the library, since it renames things between releases.
 import asyncio
 import hashlib
 import logging
+import struct
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -87,7 +88,10 @@ class Session:
 
     async def namespace(self, uri: str) -> int:
         """The number of a namespace; raises DeviceRefused when the server has no such."""
-        return int(await _ours(self._client.get_namespace_index(uri), f"namespace {uri!r}"))
+        known = await _ours(self._client.get_namespace_array(), "namespaces")
+        if uri not in known:
+            raise DeviceRefused(f"the server has no namespace {uri!r}, only {', '.join(known)}")
+        return int(known.index(uri))
 
     async def read(self, request: Any) -> list[Any]:
         """One Read service call: a DataValue per node."""
@@ -225,6 +229,12 @@ def _uri_of(path: Path) -> str:
         raise PermanentError(f"certificate {path} names no application URI: {error}") from None
 
 
+_BROKEN: Final = (
+    struct.error, AssertionError, AttributeError, EOFError, LookupError, MemoryError, RecursionError,
+    TypeError, ValueError,
+)  # fmt: skip
+
+
 async def _ours(call: Any, what: str) -> Any:
     """Await a call of the library; its errors come out as ours."""
     try:
@@ -244,8 +254,9 @@ async def _ours(call: Any, what: str) -> Any:
         raise DeviceRefused(f"{what}: {type(error).__name__}") from None
     except (OSError, ua.UaError) as error:
         raise LinkDown(f"{what}: {error or type(error).__name__}") from None
-    except ValueError as error:
-        raise DeviceRefused(f"{what}: {error}") from None
+    except _BROKEN as error:
+        # What the library raises from inside when a server's bytes make no sense.
+        raise LinkDown(f"{what}: the answer makes no sense: {type(error).__name__}: {error}") from None
 
 
 def code_name(code: int) -> str:

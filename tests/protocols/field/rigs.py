@@ -14,7 +14,7 @@ from vigie_protocols.gateway import load_gateway
 from vigie_protocols.mqttasync import AsyncMqttLink
 from vigie_protocols.mqttlink import LinkConfig, MqttLink, Received, Subscribed
 
-TIMEOUT_S = 0.3
+TIMEOUT_S = 0.8  # long enough for a crowded machine, short enough for tests that wait for it
 LIMIT_S = 20.0
 
 HEAD = """
@@ -34,6 +34,7 @@ class Proxy:
         self.target = 0
         self.delay_s = 0.0
         self.hole = False
+        self.spoil = None
         self._server = None
         self._writers = set()
 
@@ -79,6 +80,10 @@ class Proxy:
                 continue
             if replies and self.delay_s:
                 await asyncio.sleep(self.delay_s)
+            if replies and self.spoil is not None and self.spoil.random() < 0.5:
+                data = bytearray(data)
+                for _ in range(self.spoil.randrange(1, 4)):
+                    data[self.spoil.randrange(len(data))] = self.spoil.randrange(256)
             writer.write(data)
 
 
@@ -353,7 +358,7 @@ class Bench:
     async def reset(self):
         self.device.values = dict(VALUES)
         self.device.written = []
-        self.proxy.delay_s, self.proxy.hole = 0.0, False
+        self.proxy.delay_s, self.proxy.hole, self.proxy.spoil = 0.0, False, None
         await self.proxy.restore()
 
     def driver(self):
