@@ -1,20 +1,38 @@
-// What an event says in one line. Gateways send words of a fixed vocabulary: who, about what, what happened, why.
+// What an event says in one line. Gateways send stable words, which are translated, and a reason in plain English.
 import type { VigieEvent } from "../api/types.ts";
+import type { Dictionary } from "../i18n/fr.ts";
 
-const PLACED = ["subject", "point", "device", "policy", "key"] as const;
-const SPOKEN = ["what", "state", "code", "text", "reason"] as const;
-
-/** The line of an event: about what, what happened, why; as far as the event says it. */
-export function describe({ body }: VigieEvent): string {
-  const found = [PLACED.map((key) => word(body[key])).find((text) => text !== "") ?? "", ...SPOKEN.map((key) => word(body[key]))];
-  return [...new Set(found.filter((text) => text !== ""))].slice(0, 3).join(" · ");
+export interface Told {
+  /** What sort of thing it is: the guard, a policy, a decision. */
+  sort: string;
+  /** About what, and what happened. */
+  line: string;
+  /** Why, as the gateway put it: English. */
+  reason: string;
 }
 
-/** Ordinary decisions come by the second; what a person should notice does not. */
-export function notable({ kind }: VigieEvent): boolean {
-  return kind !== "decision";
+/** An event in the page's language, as far as its words are known. */
+export function tell({ kind, body }: Pick<VigieEvent, "kind" | "body">, t: Dictionary): Told {
+  const about = subject(text(body.subject) || text(body.policy) || text(body.device), t);
+  const what = text(body.what) || text(body.state) || text(body.code);
+  return {
+    sort: t.events.kinds[text(body.source)] ?? t.events.kinds[kind] ?? kind,
+    line: [about, t.words[what] ?? what].filter((part) => part !== "").join(" · "),
+    reason: text(body.reason) || text(body.text),
+  };
 }
 
-function word(value: unknown): string {
+/** Ordinary decisions of controllers come by the second; what a person should notice does not. */
+export function notable({ kind, body }: VigieEvent): boolean {
+  return kind !== "decision" || !/^(signal|water|lighting)\./.test(text(body.source)) || text(body.source).endsWith(".guard");
+}
+
+/** `pump 1` in the page's language; a point's full name stays as it is. */
+export function subject(said: string, t: Dictionary): string {
+  const [, first = "", rest = ""] = /^(\S+)(.*)$/.exec(said) ?? [];
+  return (t.subjects[first] ?? first) + rest;
+}
+
+function text(value: unknown): string {
   return typeof value === "string" ? value : typeof value === "number" ? String(value) : "";
 }

@@ -81,7 +81,10 @@ export class Fleet {
     if (this.inventory || this.link !== "open") return;
     this.inventory = await fetchInventory();
     this.inventoryAsked = true;
-    if (this.inventory) this.trends.bind(this.inventory);
+    if (!this.inventory) return;
+    this.trends.bind(this.inventory);
+    // Also when nothing changes any more (a finished run): the trends' past is asked for at the next sample.
+    this.#dirty = true;
   }
 
   #refresh(): void {
@@ -131,13 +134,14 @@ export class Fleet {
 
   #values(rows: Extract<LiveMessage, { type: "values" }>["values"]): void {
     this.values.apply(rows);
-    for (const row of rows) if (row[4] > this.utc) this.utc = row[4];
+    // Without a simulator the newest sample tells the district's time; a gateway's own metrics carry its machine's.
+    if (!this.run) for (const [, point, , , utc] of rows) if (utc > this.utc && !point.startsWith("$")) this.utc = utc;
     this.#dirty = true;
   }
 
   #progress(run: Run | null): void {
     this.run = run;
-    if (run?.utc !== undefined && run.utc > this.utc) this.utc = run.utc;
+    if (run?.utc !== undefined) this.utc = run.utc;
     this.#dirty = true;
   }
 }

@@ -8,6 +8,7 @@ import { fr } from "../i18n/fr.ts";
 import { clock, quantity, span } from "../lib/format.ts";
 import { DISC_RADIUS, headOffsets } from "../map/placement.ts";
 import { middle } from "../map/streets.ts";
+import { notable, tell } from "./events.ts";
 import { bounds, pumps, sites } from "./inventory.ts";
 import { rows, type Telling } from "./rows.ts";
 import { heldSum, Series } from "./series.ts";
@@ -39,14 +40,25 @@ function telling(values: Values, stale = false): Telling {
   return { values, stale: () => stale, t: en, language: "en", locale: "en-CA" };
 }
 
-test("an older value never replaces a newer one: backfill does not turn the page back", () => {
+test("whoever listens hears once per batch what changed", () => {
   const values = new Values();
-  const heard: number[] = [];
-  values.subscribe((changed) => heard.push(changed.size));
-  values.apply([["gw", "jct/head.1", 3, 2, 100]]);
-  values.apply([["gw", "jct/head.1", 1, 2, 90]]);
-  assert.equal(values.get("gw", "jct/head.1")?.value, 3);
-  assert.deepEqual(heard, [1]);
+  const heard: string[][] = [];
+  const stop = values.subscribe((changed) => heard.push([...changed]));
+  values.apply([["gw", "jct/head.1", 3, 2, 100], ["gw", "jct/head.2", 1, 2, 100]]);
+  stop();
+  values.apply([["gw", "jct/head.1", 1, 2, 101]]);
+  assert.deepEqual(heard, [["gw jct/head.1", "gw jct/head.2"]]);
+  assert.equal(values.get("gw", "jct/head.1")?.value, 1);
+});
+
+test("events speak the page's language, as far as their words are known", () => {
+  const event = { kind: "intervention", body: { source: "guard", subject: "pump 1", what: "min-off", reason: "rests 30 s" } };
+  assert.deepEqual(tell(event, fr), { sort: "Garde-fou", line: "pompe 1 · repos minimal", reason: "rests 30 s" });
+  assert.equal(tell({ kind: "decision", body: { source: "policy", subject: "bundle", what: "new-word" } }, fr).line, "lot · new-word");
+  const base = { gateway: "gw", utc: 0, seq: 0 };
+  assert.equal(notable({ ...base, kind: "decision", body: { source: "signal.actuated" } }), false);
+  assert.equal(notable({ ...base, kind: "decision", body: { source: "policy" } }), true);
+  assert.equal(notable({ ...base, ...event }), true);
 });
 
 test("the table says what the map shows", () => {

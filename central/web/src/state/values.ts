@@ -14,7 +14,7 @@ export function pointKey(gateway: string, point: string): string {
   return `${gateway} ${point}`;
 }
 
-/** Last values. A row that is older than what is held is dropped: backfill must not turn the page back. */
+/** Last values, as the coordinator told them last: it decides what is newest, also when history comes in late. */
 export class Values {
   readonly #points = new Map<string, Point>();
   readonly #listeners = new Set<Listener>();
@@ -31,8 +31,6 @@ export class Values {
     const changed = new Set<string>();
     for (const [gateway, point, value, quality, utc] of rows) {
       const key = pointKey(gateway, point);
-      const held = this.#points.get(key);
-      if (held && held.utc > utc) continue;
       this.#points.set(key, { value, quality, utc });
       changed.add(key);
     }
