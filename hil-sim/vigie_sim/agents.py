@@ -19,7 +19,9 @@ def command(name: str) -> list[str]:
     """A console command of this same installation, as an argument list."""
     beside = Path(sys.executable).parent / name
     if not beside.exists():
-        raise PermanentError(f"{name} is not installed beside {sys.executable}; install the package with all extras")
+        raise PermanentError(
+            f"{name} is not installed beside {sys.executable}; install the package with all extras"
+        )
     return [str(beside)]
 
 
@@ -70,15 +72,24 @@ class Agent:
         return pid
 
     async def drained(self, limit_s: float) -> dict[str, int]:
-        """Counters once every record is in the journal and acknowledged; raises TransientError at the limit."""
-        async with asyncio.timeout(limit_s):
-            while True:
-                with contextlib.suppress(VigieError):
-                    counters: dict[str, int] = (await asyncio.to_thread(self.status))["counters"]
-                    if _is_drained(counters):
-                        return counters
-                self.check()
-                await asyncio.sleep(0.05)
+        """Counters once every record is in the journal and acknowledged; raises TransientError at the limit.
+
+        The recorder's own figures may be older than the last record in its rings: only those of a turn that
+        began after this call count.
+        """
+        since: int | None = None
+        try:
+            async with asyncio.timeout(limit_s):
+                while True:
+                    with contextlib.suppress(VigieError):
+                        counters: dict[str, int] = (await asyncio.to_thread(self.status))["counters"]
+                        since = counters["recorder.turns"] if since is None else since
+                        if counters["recorder.turns"] >= since + 2 and _is_drained(counters):
+                            return counters
+                    self.check()
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise TransientError(f"agent {self.name} did not drain its journal in {limit_s:.0f} s") from None
 
     def stop(self, limit_s: float = 20.0) -> int:
         """SIGTERM and wait; SIGKILL at the limit. Returns its exit code."""

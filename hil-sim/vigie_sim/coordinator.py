@@ -18,7 +18,11 @@ _START_S = 60.0
 
 @dataclass
 class Coordinator:
-    """``vigie-central`` with its own state directory. http: its address once started."""
+    """``vigie-central`` with its own state directory.
+
+    http: its address once started. It keeps that and its broker's port when it is started again, so that
+    a page and the gateways find it after a crash.
+    """
 
     state: Path
     log: Path
@@ -42,7 +46,9 @@ class Coordinator:
         line = [*command("vigie-central"), *arguments, "--state", str(self.state)]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise PermanentError(f"vigie-central {arguments[0]} failed: {(done.stderr or done.stdout).strip()}")
+            raise PermanentError(
+                f"vigie-central {arguments[0]} failed: {(done.stderr or done.stdout).strip()}"
+            )
 
     async def start(self) -> None:
         """Start it and wait until its API answers."""
@@ -64,6 +70,7 @@ class Coordinator:
             raise TransientError(f"the coordinator was not ready in {_START_S:.0f} s") from None
         told = json.loads(ready.read_text())
         self.http, self.broker_address = told["http"], told["broker"]
+        self.listen = self.http.removeprefix("http://")
 
     def kill(self) -> None:
         """SIGKILL."""

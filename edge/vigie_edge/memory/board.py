@@ -31,6 +31,7 @@ COUNTERS = (
     "control.restarts",
     "control.fifo",
     # recorder
+    "recorder.turns",
     "recorder.records",
     "recorder.samples",
     "recorder.events",

@@ -44,12 +44,17 @@ def boot_id() -> str:
 
 
 class Mark(msgspec.Struct, array_like=True, frozen=True):
-    """How far a journal has consumed the rings: birth and position of each."""
+    """How far a journal has consumed the rings: birth and position of each; and the samples it took so far.
+
+    Since it is written with the records themselves, a recorder that is killed neither forgets a sample nor
+    counts one twice.
+    """
 
     readings_birth: int = 0
     readings: int = 0
     scans_birth: int = 0
     scans: int = 0
+    samples: int = 0
 
 
 class Recorder:
@@ -99,6 +104,7 @@ class Recorder:
             self.scans.birth,
             min(mark.scans for mark in self._done),
         )
+        self._taken = self._done[0].samples
         self._body = b""
         self._rotate = False
         self._lost = 0
@@ -112,6 +118,7 @@ class Recorder:
             mark.readings if mark.readings_birth == self.readings.birth else 0,
             self.scans.birth,
             mark.scans if mark.scans_birth == self.scans.birth else 0,
+            mark.samples,
         )
 
     def _declare_damage(self) -> None:
@@ -151,7 +158,7 @@ class Recorder:
             for position, payload in self.scans.peek(after=scans):
                 scans = position
                 self._from_control(position, payload)
-            self._read = Mark(self.readings.birth, readings, self.scans.birth, scans)
+            self._read = Mark(self.readings.birth, readings, self.scans.birth, scans, self._taken)
             self._watch_losses()
         mark = msgspec.msgpack.encode(self._read)
         for place, journal in enumerate((self.telemetry, self.replay)):
@@ -202,7 +209,9 @@ class Recorder:
         for point, active, severity, reason in record.alarms:
             source = "raised" if active else "cleared"
             told = f"{point} {reason}"
-            event = Event("alarm", source, point, "limit", told, *_stamps(record, self.boot), severity, active)
+            event = Event(
+                "alarm", source, point, "limit", told, *_stamps(record, self.boot), severity, active
+            )
             self._append_event(event)
 
     def _rotate_at(self, payload: bytes) -> None:
@@ -226,14 +235,12 @@ class Recorder:
             delta = b"w" + zlib.compress(record.body, 1)
         return records.encode(msgspec.structs.replace(record, body=delta))
 
-    def _samples(
-        self, chosen: Mapping[str, list[Sample]], now: float, utc: float, trust: int
-    ) -> None:
+    def _samples(self, chosen: Mapping[str, list[Sample]], now: float, utc: float, trust: int) -> None:
         for device, samples in chosen.items():
             rows = [(self._names[place], value, quality) for place, value, quality in samples]
             record = Samples(device, utc, now, self.boot, trust, rows)
             self.telemetry.append(Kind.SAMPLES, msgspec.msgpack.encode(record))
-            self.board.add("recorder.samples", len(rows))
+            self._taken += len(rows)
 
     def _event(
         self,
@@ -262,16 +269,20 @@ class Recorder:
 
     def _show(self) -> None:
         board, telemetry, replay = self.board, self.telemetry, self.replay
+        board.set("recorder.samples", self._done[0].samples)
         board.set("recorder.records", telemetry.counters.records)
         board.set("recorder.commits", telemetry.counters.commits)
         board.set("recorder.epoch", telemetry.epoch)
         board.set("recorder.last_index", telemetry.next_index - 1)
         board.set("recorder.dropped", telemetry.counters.dropped_unacknowledged)
         board.set("recorder.quarantined", telemetry.counters.quarantined + replay.counters.quarantined)
-        board.set("recorder.write_failures", telemetry.counters.write_failures + replay.counters.write_failures)
+        board.set(
+            "recorder.write_failures", telemetry.counters.write_failures + replay.counters.write_failures
+        )
         board.set("recorder.backlog", self.readings.backlog + self.scans.backlog)
         board.set("recorder.telemetry_bytes", telemetry.size)
         board.set("recorder.replay_bytes", replay.size)
+        board.add("recorder.turns")
 
 
 def run_recorder(wiring: Wiring) -> None:
