@@ -66,7 +66,9 @@ class AlarmWatch:
             if why is None:
                 self._since.pop(rule.point, None)
                 if self._active.pop(rule.point, None) is not None:
-                    changes.append(AlarmChange(rule.point, False, rule.severity, f"{reading.value} is normal"))
+                    changes.append(
+                        AlarmChange(rule.point, False, rule.severity, f"{reading.value} is normal")
+                    )
                 continue
             began = self._since.setdefault(rule.point, now)
             if rule.point in self._active:

@@ -103,8 +103,14 @@ class Assembly:
             self.expiry_s,
             [
                 AlarmRule(
-                    point.name, self.table.index[point.name], told.severity, told.when, told.above, told.below,
-                    told.delay_s, told.deadband,
+                    point.name,
+                    self.table.index[point.name],
+                    told.severity,
+                    told.when,
+                    told.above,
+                    told.below,
+                    told.delay_s,
+                    told.deadband,
                 )
                 for point in self.points
                 if (told := point.alarm) is not None

@@ -43,7 +43,9 @@ def build_loop(spec: LoopSpec, kinds: Mapping[str, ControllerKind] = KINDS) -> G
         if kind is None or kind.domain != spec.domain:
             known = ", ".join(name for name, each in kinds.items() if each.domain == spec.domain)
             raise ParamError(
-                spec.name, f"controllers.{place}.kind", f"unknown kind {one.kind!r} for {spec.domain}; known: {known}"
+                spec.name,
+                f"controllers.{place}.kind",
+                f"unknown kind {one.kind!r} for {spec.domain}; known: {known}",
             )
         controllers.append((kind, one.params))
     return GuardedLoop(spec.name, spec.period_s, domain, controllers)

@@ -45,7 +45,9 @@ class _Bound:
 
     __slots__ = ("every", "last_frame", "loop", "next_scan", "outputs", "places", "readings")
 
-    def __init__(self, loop: GuardedLoop[Any, Any], table: PointTable, outputs: Mapping[str, int], base_s: float) -> None:
+    def __init__(
+        self, loop: GuardedLoop[Any, Any], table: PointTable, outputs: Mapping[str, int], base_s: float
+    ) -> None:
         self.loop = loop
         self.every = max(1, round(loop.period_s / base_s))
         self.next_scan = 0
@@ -96,12 +98,16 @@ class ScanEngine:
         )
         self._by_name = by_name
         self._owned = {name: bound for bound in self.loops for name in bound.loop.domain.writes}
-        self._spare = tuple((place, spec.name) for place, spec in enumerate(outputs) if spec.name not in self._owned)
+        self._spare = tuple(
+            (place, spec.name) for place, spec in enumerate(outputs) if spec.name not in self._owned
+        )
         self._held: list[Value | None] = [None] * len(outputs)
         self.gate = WriteGate(outputs, table.index, expiry_s)
         self._told: dict[tuple[str, str], float] = {}
 
-    def scan(self, now: float, utc: float, trust: ClockTrust, image: Image, overrun: bool = False) -> ScanOutcome:
+    def scan(
+        self, now: float, utc: float, trust: ClockTrust, image: Image, overrun: bool = False
+    ) -> ScanOutcome:
         """One scan at ``now`` (monotonic) and ``utc``, on ``image``. Never raises for what readings say."""
         number = int(now / self.base_s + _HALF)
         clock = Reading(utc, _TRUSTED.get(trust, Quality.BAD), utc, now if trust else NEVER)
@@ -112,7 +118,9 @@ class ScanEngine:
             decisions.append(Decision("policy", one.loop, "applied", _told(one.overrides)))
         for event in self.leases.tick(now):
             lease = event.lease
-            decisions.append(Decision("lease", ", ".join(lease.forces), event.what, f"{lease.holder}: {lease.reason}"))
+            decisions.append(
+                Decision("lease", ", ".join(lease.forces), event.what, f"{lease.holder}: {lease.reason}")
+            )
         forces = self.leases.forces
         held = self._held
         ran: list[str] = []
@@ -123,7 +131,9 @@ class ScanEngine:
             if image.frame != bound.last_frame:
                 bound.last_frame = image.frame
                 bound.readings = tuple([image.readings[place] for place in bound.places])
-            mine = {name: forces[name] for name in bound.loop.domain.writes if name in forces} if forces else {}
+            mine = (
+                {name: forces[name] for name in bound.loop.domain.writes if name in forces} if forces else {}
+            )
             step: LoopStep = bound.loop.step(now, clock, overrun, bound.readings, mine)
             for place, value in zip(bound.outputs, step.values, strict=True):
                 held[place] = value
@@ -135,7 +145,9 @@ class ScanEngine:
         alarms = self.alarms.step(now, image.readings)
         passed = self.gate.permit(now, held, image.readings)
         interventions.extend(passed.interventions)
-        return ScanOutcome(passed.values, tuple(decisions), self._fresh(now, interventions), tuple(ran), alarms)
+        return ScanOutcome(
+            passed.values, tuple(decisions), self._fresh(now, interventions), tuple(ran), alarms
+        )
 
     def _fresh(self, now: float, interventions: list[Intervention]) -> tuple[Intervention, ...]:
         if not interventions:

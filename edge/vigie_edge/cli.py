@@ -9,7 +9,9 @@ import typer
 
 from vigie_protocols.errors import InputError, Problem, VigieError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="L'agent de passerelle / The gateway agent.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="L'agent de passerelle / The gateway agent."
+)
 Config = Annotated[Path, typer.Option("--config", "-c", help="Gateway file (YAML).", exists=False)]
 
 
@@ -35,12 +37,14 @@ def run(
 ) -> None:
     """Run the agent of one gateway until it is told to stop."""
     from vigie_edge.config import load_plan
+    from vigie_edge.processes.alone import alone
     from vigie_edge.processes.supervisor import Supervisor
     from vigie_edge.wiring import Bells, Wiring, prepare_runtime
 
     plan = load_plan(config)
     runtime = prepare_runtime(plan)
-    sys.exit(Supervisor(Wiring(plan, runtime, Bells(), lockstep, clock_trusted)).run())
+    with alone(runtime, "supervisor"):
+        sys.exit(Supervisor(Wiring(plan, runtime, Bells(), lockstep, clock_trusted)).run())
 
 
 @app.command()

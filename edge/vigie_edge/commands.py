@@ -27,7 +27,9 @@ class CommandDesk:
             request = json.loads(payload)
             nonce = str(request["nonce"])
         except (ValueError, KeyError, TypeError):
-            return json.dumps({"nonce": "", "ok": False, "code": "bad-request", "reason": "not a request"}).encode()
+            return json.dumps(
+                {"nonce": "", "ok": False, "code": "bad-request", "reason": "not a request"}
+            ).encode()
         try:
             result = self._do(request, nonce, now)
             answer = {"nonce": nonce, "ok": True, "result": result}
@@ -74,7 +76,11 @@ class CommandDesk:
             return {"leases": [_lease(LeaseEvent("granted", one), now) for one in book.leases()]}
         if action == "alarm.list":
             active = self._engine.alarms.active()
-            return {"alarms": [{"point": one.point, "severity": one.severity, "reason": one.reason} for one in active]}
+            return {
+                "alarms": [
+                    {"point": one.point, "severity": one.severity, "reason": one.reason} for one in active
+                ]
+            }
         if action == "effective":
             return {"effective": self._engine.effective()}
         if action == "policy.show":

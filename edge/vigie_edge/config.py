@@ -91,7 +91,7 @@ def load_plan(file: Path) -> Plan:
             configuration.points,
             specs,
             gateway.scan_s,
-            min(gateway.safety.expiry_scans * gateway.scan_s, gateway.safety.max_s),
+            gateway.safety.expiry_s(gateway.scan_s),
             configuration.heartbeats,
         )
         assembly.engine()
@@ -133,13 +133,23 @@ def _check_loops(
         names = [one.name for one in specs]
         if spec.name in names:
             problems.append(
-                Problem(str(file), f"{where}.name", repr(spec.name), "there is another loop of this name", "Rename one.")
+                Problem(
+                    str(file),
+                    f"{where}.name",
+                    repr(spec.name),
+                    "there is another loop of this name",
+                    "Rename one.",
+                )
             )
         unknown = {role: name for role, name in spec.points.items() if name not in table.index}
         for role, name in unknown.items():
             problems.append(
                 Problem(
-                    str(file), f"{where}.points.{role}", repr(name), "no such point", "Name one as DEVICE/POINT."
+                    str(file),
+                    f"{where}.points.{role}",
+                    repr(name),
+                    "no such point",
+                    "Name one as DEVICE/POINT.",
                 )
             )
         if unknown:
@@ -148,14 +158,19 @@ def _check_loops(
             loop = build_loop(spec)
         except ParamError as error:
             problems.append(
-                Problem(str(file), f"{where} ({error.kind}).{error.field}", "", error.reason, "Correct the loop.")
+                Problem(
+                    str(file), f"{where} ({error.kind}).{error.field}", "", error.reason, "Correct the loop."
+                )
             )
             continue
         for name in loop.domain.writes:
             if name not in writable:
                 problems.append(
                     Problem(
-                        str(file), f"{where}.points", repr(name), "the loop writes it, its profile says read-only",
+                        str(file),
+                        f"{where}.points",
+                        repr(name),
+                        "the loop writes it, its profile says read-only",
                         "Bind a writable point.",
                     )
                 )

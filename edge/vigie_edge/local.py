@@ -81,13 +81,20 @@ class LocalDesk:
             action = request["action"]
             arguments = dict(request.get("args", {}))
         except (ValueError, KeyError, TypeError):
-            self._send(peer, {"ok": False, "code": "bad-request", "reason": "one JSON object a line with action"})
+            self._send(
+                peer, {"ok": False, "code": "bad-request", "reason": "one JSON object a line with action"}
+            )
             return
         if action == "status":
             self._send(peer, {"ok": True, "result": self._status()})
             return
         nonce = uuid.uuid4().hex
-        message = {"nonce": nonce, "holder": str(request.get("holder", "local")), "action": action, "args": arguments}
+        message = {
+            "nonce": nonce,
+            "holder": str(request.get("holder", "local")),
+            "action": action,
+            "args": arguments,
+        }
         self._asked[nonce] = (peer, clock.monotonic())
         if not self._mailbox.push(json.dumps({**message, "local": True}).encode()):
             del self._asked[nonce]
@@ -104,7 +111,9 @@ class LocalDesk:
         for nonce in [one for one, (_, at) in self._asked.items() if at < limit]:
             peer, _ = self._asked.pop(nonce)
             if peer in self._peers:
-                self._send(peer, {"ok": False, "code": "no-answer", "reason": "control did not answer in 5 s"})
+                self._send(
+                    peer, {"ok": False, "code": "no-answer", "reason": "control did not answer in 5 s"}
+                )
 
     def _send(self, peer: socket.socket, answer: dict[str, Any]) -> None:
         try:

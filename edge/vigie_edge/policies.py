@@ -153,7 +153,10 @@ class PolicyShelf:
             self._bundle_hash,
             tuple(
                 channel.DocumentState(
-                    row["id"], row["version"], row["state"], self._hashes.get(f"{row['id']}@{row['version']}", "")
+                    row["id"],
+                    row["version"],
+                    row["state"],
+                    self._hashes.get(f"{row['id']}@{row['version']}", ""),
                 )
                 for row in told["documents"][: channel.MAX_DOCUMENTS]
             ),
@@ -169,4 +172,3 @@ class PolicyShelf:
             notes.append(Decision("policy", refusal.document or "bundle", "refused", told_why))
         else:
             notes.append(Decision("policy", "bundle", state, f"generation {told['generation']}"))
-

@@ -33,4 +33,6 @@ def show(status: dict[str, Any], leases: list[dict[str, Any]], alarms: list[dict
         console.print(f"[red]alarm[/] {alarm['severity']}: {alarm['point']} {alarm['reason']}")
     for lease in leases:
         forces = ", ".join(f"{point} = {value}" for point, value in lease["forces"].items())
-        console.print(f"lease {lease['id']}: {forces}; {lease['holder']}: {lease['reason']}; {lease['remaining_s']} s left")
+        console.print(
+            f"lease {lease['id']}: {forces}; {lease['holder']}: {lease['reason']}; {lease['remaining_s']} s left"
+        )

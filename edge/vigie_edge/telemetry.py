@@ -59,7 +59,9 @@ class Publisher:
             self._offer(now, place, value, 2, chosen)
         return chosen
 
-    def _offer(self, now: float, place: int, value: Value, quality: int, chosen: dict[str, list[Sample]]) -> None:
+    def _offer(
+        self, now: float, place: int, value: Value, quality: int, chosen: dict[str, list[Sample]]
+    ) -> None:
         rule = self._rules.get(place)
         if rule is None:
             return

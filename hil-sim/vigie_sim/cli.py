@@ -15,7 +15,9 @@ from vigie_sim import report as reports
 from vigie_sim.bench.cli import bench
 from vigie_sim.traffic.cli import traffic_app
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Le simulateur / The hardware-in-the-loop simulator.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Le simulateur / The hardware-in-the-loop simulator."
+)
 app.add_typer(traffic_app, name="traffic")
 app.command()(bench)
 console = Console()
@@ -56,7 +58,9 @@ def run(
 
     known = sorted(name for name, kind in KINDS.items() if kind.domain == "signal")
     if controller not in known:
-        raise input_error("command line", "--controller", controller, "no such kind", f"Take one of {', '.join(known)}.")
+        raise input_error(
+            "command line", "--controller", controller, "no such kind", f"Take one of {', '.join(known)}."
+        )
     chain = [controller, *(name for name in ("signal.actuated",) if name != controller)]
     scenario = ForeignScenario(sumo, [ControllerSpec(kind=name) for name in chain])
     ticks = None if seconds is None else round(seconds)
@@ -212,10 +216,14 @@ def _finish(document: dict[str, Any], report: Path | None, score: Path | None) -
 def show(document: dict[str, Any]) -> None:
     """The outcomes as a table, beside the reference when there is one."""
     base = document.get("baseline", {})
-    table = Table("mesure / outcome", "vigie", "référence / reference", title=str(document.get("scenario", "")))
+    table = Table(
+        "mesure / outcome", "vigie", "référence / reference", title=str(document.get("scenario", ""))
+    )
     for name, value in document.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
-            table.add_row(name, f"{reports.number(value)}", str(reports.number(base[name])) if name in base else "")
+            table.add_row(
+                name, f"{reports.number(value)}", str(reports.number(base[name])) if name in base else ""
+            )
     console.print(table)
 
 

@@ -58,7 +58,9 @@ class Coordinator:
         line += ["--broker", self.broker, "--ready-file", str(ready), "--log-level", "warning"]
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(line, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.process = await asyncio.to_thread(
+                subprocess.Popen, line, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
         try:
             async with asyncio.timeout(_START_S):
                 while not ready.exists():

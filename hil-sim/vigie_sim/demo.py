@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +68,9 @@ class Progress:
 class Demo:
     """One demonstration run. listen: where the page is served; show: called with the progress each tick."""
 
-    def __init__(self, folder: Path, seed: int = 1, duration_s: float | None = None, listen: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self, folder: Path, seed: int = 1, duration_s: float | None = None, listen: str = "127.0.0.1:0"
+    ) -> None:
         self.folder = folder
         self.scenario = DistrictScenario(duration_s)
         self.scenario.open_bus(folder / "bus")
@@ -210,7 +211,9 @@ class Demo:
         status = (await self._central.ask("GET", "policies/status"))["gateways"]
         self.applied = _applied(self.pushed, status)
         await self._central.ask("PUT", "run", {**self.progress.fields, "state": "done"})
-        complete = [name for name, gateways in self.applied.items() if set(gateways) == set(self.pushed[name])]
+        complete = [
+            name for name, gateways in self.applied.items() if set(gateways) == set(self.pushed[name])
+        ]
         run = self.run
         return {
             "scenario": self.scenario.name,
@@ -234,22 +237,23 @@ class Demo:
             },
         }
 
-    async def stop(self, keep_page: bool = False) -> None:
-        """Stop everything; with ``keep_page`` the coordinator stays."""
+    async def end_physics(self) -> None:
+        """End the world, so that its outcomes are complete; agents and coordinator stay as they are."""
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        kept = self.run.coordinator if keep_page else None
-        if keep_page:
-            self.run.coordinator = None
+        self.run.world.stop()
+
+    async def stop(self) -> None:
+        """Stop everything; may be called at any point."""
+        await self.end_physics()
         await self.run.stop()
-        self.run.coordinator = self.run.coordinator or kept
         for proxy in self.proxies.values():
             await proxy.close()
         self.scenario.close_bus()
 
     def outcomes(self) -> dict[str, float]:
-        """The outcomes of the controlled hour; after ``stop``."""
+        """The outcomes of the controlled hour; after ``end_physics``."""
         return reports.outcomes_of(self.run.world.outcomes())
 
 
@@ -261,7 +265,9 @@ def _applied(pushed: Mapping[str, Mapping[str, int]], status: list[dict[str, Any
         found[policy] = sorted(
             name
             for name in generations
-            if rows[name]["in_step"] and rows[name]["reported"] and rows[name]["reported"]["state"] == "applied"
+            if rows[name]["in_step"]
+            and rows[name]["reported"]
+            and rows[name]["reported"]["state"] == "applied"
         )
     return found
 
@@ -289,8 +295,3 @@ def free_listen(port: int = 8600) -> str:
         except OSError:
             return "127.0.0.1:0"
     return f"127.0.0.1:{port}"
-
-
-def wall() -> float:
-    """Wall seconds, for progress."""
-    return time.monotonic()

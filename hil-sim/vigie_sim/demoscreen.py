@@ -38,10 +38,12 @@ def screen(progress: Progress, page: str) -> Group:
     duration = shown.get("duration", 3600.0) or 3600.0
     minutes, seconds = divmod(int(shown.get("t", 0)), 60)
     table = Table.grid(padding=(0, 3))
+    clock, speed = f"{minutes:02d}:{seconds:02d}", f"{shown.get('speed', 0):.0f} ×"
+    basin, spilled = f"{shown.get('basin_m', 0):.2f} m", f"{shown.get('overflow_m3', 0):.0f} m³"
     rows = (
-        ("heure simulée / simulated time", f"{minutes:02d}:{seconds:02d}", "vitesse / speed", f"{shown.get('speed', 0):.0f} ×"),
+        ("heure simulée / simulated time", clock, "vitesse / speed", speed),
         ("véhicules / vehicles", shown.get("vehicles", 0), "file / queue", shown.get("queue", 0)),
-        ("bassin / basin", f"{shown.get('basin_m', 0):.2f} m", "débordement / overflow", f"{shown.get('overflow_m3', 0):.0f} m³"),
+        ("bassin / basin", basin, "débordement / overflow", spilled),
         ("éclairage / lamp power", f"{shown.get('lamp_kw', 0):.2f} kW", "passerelles / gateways",
          f"{progress.gateways_online}/{progress.gateways}"),
         ("alarmes / alarms", progress.alarms, "déclenchements / trips", shown.get("trips", 0)),
@@ -70,7 +72,9 @@ def comparison(document: dict[str, Any]) -> Table:
     for name, words in _MUST_BE_ZERO:
         value = document[name]
         table.add_row(words, f"[green]{value}[/]" if value == 0 else f"[red]{value}[/]", "0", "")
-    table.add_row("interventions des gardes / guard interventions", str(document["guard_interventions"]), "", "")
+    table.add_row(
+        "interventions des gardes / guard interventions", str(document["guard_interventions"]), "", ""
+    )
     table.add_row("mesures publiées / samples published", str(document["samples_published"]), "", "")
     table.add_row("politiques appliquées / policies applied", str(document["policies_applied"]), "2", "")
     table.add_row("vitesse / speed", f"{document['real_time_factor']:.0f} ×", "", "")
@@ -83,56 +87,66 @@ async def run_demo(
     """The whole demo; returns the report."""
     console.print("Démarrage du district… / Starting the district…")
     demo = Demo(folder, seed, duration_s, "127.0.0.1:0" if headless else free_listen())
-    kept = False
     try:
         page = await demo.start()
         address = "" if headless else page
         if address:
             console.print(f"Page en direct / live page: [bold cyan]{address}[/]")
-        if headless or not console.is_terminal:
-            await _quietly(demo, console)
-        else:
-            with Live(screen(demo.progress, address), console=console, refresh_per_second=4) as live:
-                updater = asyncio.create_task(_update(live, demo.progress, address))
-                try:
-                    await demo.run.run()
-                finally:
-                    updater.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await updater
+        await _watch(demo, address, console)
         console.print("Vidange des journaux… / Draining the journals…")
         document = await demo.finish()
-        kept = stay and not headless
+        await demo.end_physics()
+        if headless or not stay:
+            await demo.stop()
+        console.print("Heure de référence… / Reference hour…")
+        whole = _whole(demo, document, baseline(seed, duration_s))
+        _tell(whole, console)
+        if stay and not headless:
+            console.print(f"La page reste ouverte / the page stays up: [bold cyan]{page}[/] (Ctrl-C)")
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
     finally:
-        await demo.stop(keep_page=kept)
-    console.print("Heure de référence… / Reference hour…")
+        await demo.stop()
+    return whole
+
+
+async def _watch(demo: Demo, address: str, console: Console) -> None:
+    """Run all ticks, showing how it goes."""
+    if not console.is_terminal:
+        await _quietly(demo, console)
+        return
+    with Live(screen(demo.progress, address), console=console, refresh_per_second=4) as live:
+        updater = asyncio.create_task(_update(live, demo.progress, address))
+        try:
+            await demo.run.run()
+        finally:
+            updater.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await updater
+
+
+def _whole(demo: Demo, document: dict[str, Any], base: dict[str, float]) -> dict[str, Any]:
     run = document.pop("run")
-    whole = {
+    return {
         **demo.outcomes(),
         **document,
-        "baseline": baseline(seed, duration_s),
+        "baseline": base,
         "real_time_factor": run["real_time_factor"],
         "versions": reports.versions(),
         "run": {**run, "machine": reports.machine()},
     }
-    cut = run["cut"]
+
+
+def _tell(whole: dict[str, Any], console: Console) -> None:
+    cut = whole["run"]["cut"]
     console.print(
         f"Coupure de {cut['gateway']} / uplink cut: {cut['scans_during']} cycles sans liaison / scans without a link, "
         f"{cut['records_backfilled']} enregistrements rattrapés / records backfilled, "
         f"{'complet / complete' if cut['complete'] else 'INCOMPLET / INCOMPLETE'}"
     )
-    for name, policy in run["policies"].items():
+    for name, policy in whole["run"]["policies"].items():
         console.print(f"Politique {name} appliquée par / policy applied by: {', '.join(policy['gateways'])}")
     console.print(comparison(whole))
-    if kept and demo.run.coordinator is not None:
-        console.print(f"La page reste ouverte / the page stays up: {page} (Ctrl-C)")
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            pass
-        finally:
-            demo.run.coordinator.stop()
-    return whole
 
 
 async def _update(live: Live, progress: Progress, page: str) -> None:

@@ -102,7 +102,8 @@ class DistrictScenario:
             self._mixed(endpoints),
         ]
         return [
-            write_yaml(folder / f"{one['gateway']}.yaml", {**one, **more(one["gateway"])}) for one in documents
+            write_yaml(folder / f"{one['gateway']}.yaml", {**one, **more(one["gateway"])})
+            for one in documents
         ]
 
     def _signals(self, name: str, junctions: tuple[str, ...], endpoints: Mapping[str, str]) -> dict[str, Any]:
@@ -142,8 +143,15 @@ class DistrictScenario:
 
 def _renamed(document: dict[str, Any]) -> dict[str, Any]:
     """Cabinet A's documents for cabinet B."""
-    changes = (("cab-a", "cab-b"), ("meter-a", "meter-b"), ("Armoire A", "Armoire B"), ("Cabinet A", "Cabinet B"),
-               ("Compteur A", "Compteur B"), ("Meter A", "Meter B"), ("gw-eclairage-field", "gw-mixte-field"))  # fmt: skip
+    changes = (
+        ("cab-a", "cab-b"),
+        ("meter-a", "meter-b"),
+        ("Armoire A", "Armoire B"),
+        ("Cabinet A", "Cabinet B"),
+        ("Compteur A", "Compteur B"),
+        ("Meter A", "Meter B"),
+        ("gw-eclairage-field", "gw-mixte-field"),
+    )
 
     def renamed(value: Any) -> Any:
         if isinstance(value, str):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from vigie_sim.district import DistrictScenario
@@ -36,7 +37,9 @@ def inventory(scenario: DistrictScenario) -> dict[str, Any]:
     return {"type": "FeatureCollection", "name": NAME, "time_zone": TIME_ZONE, "features": features}
 
 
-def _feature(name: str, kind: str, geometry: str, coordinates: Any, names: Any, **more: Any) -> dict[str, Any]:
+def _feature(
+    name: str, kind: str, geometry: str, coordinates: Any, names: Any, **more: Any
+) -> dict[str, Any]:
     both = names if isinstance(names, dict) else {"fr": names, "en": names}
     return {
         "type": "Feature",
@@ -67,7 +70,9 @@ def _streets(features: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _signals(features: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     lanes = [one["geometry"]["coordinates"] for one in features
              if one["properties"]["kind"] == "lane" and not one["properties"]["walk"]]  # fmt: skip
-    crossings = [one["geometry"]["coordinates"] for one in features if one["properties"]["kind"] == "crossing"]
+    crossings = [
+        one["geometry"]["coordinates"] for one in features if one["properties"]["kind"] == "crossing"
+    ]
     found = []
     for place, one in enumerate(features):
         own = one["properties"]
@@ -169,7 +174,7 @@ def _undirected(edge: str) -> str:
 
 def _spread(lines: Sequence[Line], count: int) -> list[list[float]]:
     """``count`` points at equal distances along ``lines``, one after the other."""
-    lengths = [sum(_distance(a, b) for a, b in zip(line, line[1:], strict=False)) for line in lines]
+    lengths = [sum(_distance(a, b) for a, b in pairwise(line)) for line in lines]
     total = sum(lengths)
     points = []
     for number in range(count):
@@ -185,7 +190,7 @@ def _spread(lines: Sequence[Line], count: int) -> list[list[float]]:
 
 
 def _along(line: Line, metres: float) -> list[float]:
-    for a, b in zip(line, line[1:], strict=False):
+    for a, b in pairwise(line):
         piece = _distance(a, b)
         if metres <= piece:
             share = metres / piece if piece else 0.0

@@ -44,7 +44,7 @@ class InProcessGateway:
             points,
             _specs(self.configuration),
             gateway.scan_s,
-            min(gateway.safety.expiry_scans * gateway.scan_s, gateway.safety.max_s),
+            gateway.safety.expiry_s(gateway.scan_s),
             self.configuration.heartbeats,
         )
         self.engine = self.assembly.engine()
@@ -115,7 +115,9 @@ def _specs(configuration: Configuration) -> list[LoopSpec]:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(("loops", str(place), *map(str, first["loc"])))
-            raise input_error(str(configuration.file), where, first["input"], first["msg"], "Correct it.") from error
+            raise input_error(
+                str(configuration.file), where, first["input"], first["msg"], "Correct it."
+            ) from error
     return specs
 
 

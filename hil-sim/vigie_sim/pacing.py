@@ -97,9 +97,13 @@ class LockstepServer:
                 async with asyncio.timeout(self.wall_limit_s):
                     await agent.done.wait()
             except TimeoutError:
-                raise AgentLost(f"{agent.name} did not finish tick {tick} in {self.wall_limit_s:.0f} s") from None
+                raise AgentLost(
+                    f"{agent.name} did not finish tick {tick} in {self.wall_limit_s:.0f} s"
+                ) from None
         if agent.gone or agent.last is None or agent.last.tick != tick:
-            raise AgentLost(f"{agent.name} is gone at tick {tick}: {agent.gone or 'it answered another tick'}")
+            raise AgentLost(
+                f"{agent.name} is gone at tick {tick}: {agent.gone or 'it answered another tick'}"
+            )
         return agent.last
 
     async def wait_staged(self, generations: Mapping[str, int]) -> None:
@@ -113,7 +117,9 @@ class LockstepServer:
                 await self._changed.wait_for(all_staged)
         except TimeoutError:
             late = [name for name, wanted in generations.items() if self._agents[name].staged < wanted]
-            raise AgentLost(f"policies not staged in {self.wall_limit_s:.0f} s by {', '.join(late)}") from None
+            raise AgentLost(
+                f"policies not staged in {self.wall_limit_s:.0f} s by {', '.join(late)}"
+            ) from None
 
     async def stop(self, reason: str) -> None:
         """Tell all agents that the run is over, and close."""

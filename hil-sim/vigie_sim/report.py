@@ -34,7 +34,16 @@ OUTCOMES = (
 """What a plant may tell and a score keeps; what a scenario has not is left out."""
 _UNSEEDED = frozenset({"run", "real_time_factor", "versions", "samples_published"})
 """A report's parts that are no outcome of the seed. Samples published depend on when groups are committed."""
-_VERSIONS = ("vigie", "eclipse-sumo", "libsumo", "swmm-toolkit", "asyncua", "pymodbus", "paho-mqtt", "msgspec")
+_VERSIONS = (
+    "vigie",
+    "eclipse-sumo",
+    "libsumo",
+    "swmm-toolkit",
+    "asyncua",
+    "pymodbus",
+    "paho-mqtt",
+    "msgspec",
+)
 
 
 def outcomes_of(found: Mapping[str, float]) -> dict[str, float]:

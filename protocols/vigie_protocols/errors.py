@@ -87,4 +87,6 @@ class InputError(PermanentError):
 def input_error(file: str, field: str, value: object, reason: str, remedy: str) -> InputError:
     """An InputError with a single problem."""
     shown = "" if value is None else repr(value)
-    return InputError([Problem(file, field, shown if len(shown) <= 80 else shown[:77] + "...", reason, remedy)])
+    return InputError(
+        [Problem(file, field, shown if len(shown) <= 80 else shown[:77] + "...", reason, remedy)]
+    )

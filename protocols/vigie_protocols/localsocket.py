@@ -13,7 +13,9 @@ SOCKET_NAME = "command"
 _ANSWER_S = 10.0
 
 
-def ask(runtime: Path, action: str, args: dict[str, Any] | None = None, holder: str = "local") -> dict[str, Any]:
+def ask(
+    runtime: Path, action: str, args: dict[str, Any] | None = None, holder: str = "local"
+) -> dict[str, Any]:
     """One request to a running agent; raises LinkDown when none runs, DeviceTimeout when it is silent."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one, selectors.DefaultSelector() as waiter:
         try:

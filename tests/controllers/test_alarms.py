@@ -24,13 +24,33 @@ GOOD, BAD = Quality.GOOD, Quality.BAD
 @pytest.mark.parametrize(
     ("rule", "rows", "expected"),
     [
-        ({"when": True}, [(0, False, GOOD), (1, True, GOOD), (2, True, GOOD), (3, False, GOOD)], [None, True, None, False]),
+        (
+            {"when": True},
+            [(0, False, GOOD), (1, True, GOOD), (2, True, GOOD), (3, False, GOOD)],
+            [None, True, None, False],
+        ),
         ({"when": False}, [(0, True, GOOD), (1, False, GOOD)], [None, True]),
         ({"when": 1}, [(0, 0, GOOD), (1, 1, GOOD), (2, 2, GOOD)], [None, True, False]),
-        ({"when": True, "delay_s": 5.0}, [(0, True, GOOD), (4.9, True, GOOD), (5, True, GOOD)], [None, None, True]),
-        ({"when": True, "delay_s": 5.0}, [(0, True, GOOD), (3, False, GOOD), (6, True, GOOD), (9, True, GOOD)], [None] * 4),
-        ({"above": 3.0, "deadband": 0.5}, [(0, 3.1, GOOD), (1, 2.8, GOOD), (2, 2.5, GOOD)], [True, None, False]),
-        ({"below": 1.0, "deadband": 0.5}, [(0, 0.9, GOOD), (1, 1.2, GOOD), (2, 1.5, GOOD)], [True, None, False]),
+        (
+            {"when": True, "delay_s": 5.0},
+            [(0, True, GOOD), (4.9, True, GOOD), (5, True, GOOD)],
+            [None, None, True],
+        ),
+        (
+            {"when": True, "delay_s": 5.0},
+            [(0, True, GOOD), (3, False, GOOD), (6, True, GOOD), (9, True, GOOD)],
+            [None] * 4,
+        ),
+        (
+            {"above": 3.0, "deadband": 0.5},
+            [(0, 3.1, GOOD), (1, 2.8, GOOD), (2, 2.5, GOOD)],
+            [True, None, False],
+        ),
+        (
+            {"below": 1.0, "deadband": 0.5},
+            [(0, 0.9, GOOD), (1, 1.2, GOOD), (2, 1.5, GOOD)],
+            [True, None, False],
+        ),
         ({"above": 3.0}, [(0, float("nan"), GOOD), (1, "high", GOOD)], [None, None]),
         ({"when": True}, [(0, True, GOOD), (1, False, BAD), (2, False, GOOD)], [True, None, False]),
     ],

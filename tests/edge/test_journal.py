@@ -14,7 +14,9 @@ from vigie_edge.journal.segment import Kind
 from vigie_protocols.ranges import IndexSet
 
 
-def make(directory: Path, quota: int = 1 << 20, segment: int = 4096, born: int = 1000, **more: bool) -> Journal:
+def make(
+    directory: Path, quota: int = 1 << 20, segment: int = 4096, born: int = 1000, **more: bool
+) -> Journal:
     return Journal(directory, quota, b"preamble", born, segment, **more)
 
 
@@ -97,7 +99,12 @@ def test_flipped_bits_are_set_aside_and_declared(tmp_path: Path) -> None:
     again.commit(b"")
     kept = everything(tmp_path)
     assert [payload for _, _, payload in kept][:3] == [b"group %d" % n * 20 for n in range(3)]
-    gaps = [record for _, _, path in list_segments(tmp_path) for record in read_committed(path)[1] if record.kind is Kind.GAP]
+    gaps = [
+        record
+        for _, _, path in list_segments(tmp_path)
+        for record in read_committed(path)[1]
+        if record.kind is Kind.GAP
+    ]
     assert f'"epoch": {journal.epoch}, "first": 4'.encode() in gaps[0].payload
 
 
@@ -124,7 +131,9 @@ def test_acknowledged_segments_go_first_and_losses_are_counted_and_declared(tmp_
     assert Kind.GAP in kinds
 
 
-def test_a_full_disk_keeps_the_group_and_writes_it_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_the_group_and_writes_it_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     journal = make(tmp_path)
     journal.append(Kind.SAMPLES, b"before")
     journal.commit(b"1")

@@ -15,7 +15,9 @@ from vigie_edge.memory.image import Columns, ImageCodec, OutputCodec, OutputFram
 from vigie_edge.memory.ring import Ring
 from vigie_protocols.points import Quality, Reading, ValueType
 
-TABLE = PointTable.of([("a/flag", ValueType.BOOL), ("a/level", ValueType.FLOAT), ("a/name", ValueType.STRING)])
+TABLE = PointTable.of(
+    [("a/flag", ValueType.BOOL), ("a/level", ValueType.FLOAT), ("a/name", ValueType.STRING)]
+)
 
 values = {
     ValueType.BOOL: st.booleans(),
@@ -31,7 +33,9 @@ values = {
 def test_an_image_comes_back_as_it_was_packed(data: st.DataObject) -> None:
     codec = ImageCodec(TABLE)
     readings = tuple(
-        Reading(data.draw(values[kind]), data.draw(st.sampled_from(Quality)), 1.5, data.draw(st.floats(0, 1e9)))
+        Reading(
+            data.draw(values[kind]), data.draw(st.sampled_from(Quality)), 1.5, data.draw(st.floats(0, 1e9))
+        )
         for kind in TABLE.types
     )
     columns = Columns(TABLE)
@@ -94,7 +98,9 @@ def test_output_frames_keep_types(tmp_path: Path) -> None:
     st.lists(st.one_of(st.binary(max_size=120), st.none(), st.just("reopen")), max_size=120),
     st.integers(16, 64),
 )
-def test_a_ring_gives_back_what_was_pushed_in_order(tmp_path_factory: pytest.TempPathFactory, steps: list[object], size: int) -> None:
+def test_a_ring_gives_back_what_was_pushed_in_order(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[object], size: int
+) -> None:
     path = tmp_path_factory.mktemp("ring") / "ring"
     ring = Ring(path, size * 8)
     expected: deque[bytes] = deque()

@@ -74,7 +74,9 @@ class Control:
 
     def blind(self, image: Image) -> Image:
         """The image when field has fallen silent: the same values, every one of them bad."""
-        readings = tuple(Reading(one.value, Quality.BAD, one.source_time, one.arrival) for one in image.readings)
+        readings = tuple(
+            Reading(one.value, Quality.BAD, one.source_time, one.arrival) for one in image.readings
+        )
         return Image(-abs(image.frame) - 1, image.tick, image.now, image.utc, readings)
 
     def trust(self, image: Image) -> ClockTrust:

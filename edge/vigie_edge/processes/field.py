@@ -10,9 +10,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vigie_edge import clock
 from vigie_edge.config import FIRST_DEVICE_POINT
-from vigie_edge.memory.image import Columns, OutputFrame
+from vigie_edge.memory.image import Columns
 from vigie_edge.records import Change as Reported
 from vigie_edge.records import Note, Readings, encode
 from vigie_edge.wiring import Wiring
@@ -83,7 +82,12 @@ class FieldState:
     def take(self, answer: Answer) -> None:
         """Readings of a driver into the columns; what changed in value or quality also for the ring."""
         columns = self.columns
-        values, qualities, sources, arrivals = columns.values, columns.quality, columns.source, columns.arrival
+        values, qualities, sources, arrivals = (
+            columns.values,
+            columns.quality,
+            columns.source,
+            columns.arrival,
+        )
         quality, source, arrival = int(answer.quality), answer.source_time, answer.arrival
         for index, value in zip(answer.indices, answer.values, strict=True):
             place = index + FIRST_DEVICE_POINT
@@ -162,13 +166,22 @@ class FieldState:
         by_link: dict[str, list[Change]] = {}
         for change in changes:
             by_link.setdefault(self._links[change.index], []).append(change)
-        reports = await asyncio.gather(*(self.drivers[link].write(mine) for link, mine in by_link.items()))
+        reports = await asyncio.gather(*(self.write_link(link, mine) for link, mine in by_link.items()))
         messages: dict[str, int] = {}
         for report in reports:
-            self._settle(report)
             for device, count in report.messages.items():
                 messages[device] = messages.get(device, 0) + count
         return messages
+
+    def link_of(self, index: int) -> str:
+        """The link that carries point ``index``."""
+        return self._links[index]
+
+    async def write_link(self, link: str, changes: Sequence[Change]) -> WriteReport:
+        """Write changes of one link in order."""
+        report = await self.drivers[link].write(changes)
+        self._settle(report)
+        return report
 
     def _settle(self, report: WriteReport) -> None:
         for result in report.results:
@@ -198,7 +211,6 @@ class FieldState:
                     self.note(now, utc, what, name, "answers again" if device.up else device.error)
         self.board.set("field.links_down", down)
 
-
     def heartbeats(self, now: float, instant: float) -> list[Change]:
         """The heartbeats that are due and that no loop drives; call only while control's frames come."""
         due = []
@@ -210,109 +222,6 @@ class FieldState:
         return due
 
 
-class WallField:
-    """Field in wall-clock time."""
-
-    def __init__(self, wiring: Wiring) -> None:
-        self.state = FieldState(wiring, clock.monotonic)
-        self.wiring = wiring
-        self._meter = clock.TrustMeter(wiring.vouched)
-        self._dirty = asyncio.Event()
-        self._bell = asyncio.Event()
-        self._safe_since: float | None = None
-        self._frame_number = 0
-        self._frame: OutputFrame | None = None
-
-    async def run(self) -> None:
-        """Serve until cancelled."""
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self.wiring.bells.field.fd, self._answer_bell)
-        self.state.arrived = self._dirty.set
-        for driver in self.state.drivers.values():
-            await driver.open()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for driver in self.state.drivers.values():
-                    group.create_task(self._poll(driver))
-                group.create_task(self._publish())
-                group.create_task(self._write())
-                group.create_task(self._housekeeping())
-        finally:
-            for driver in self.state.drivers.values():
-                await driver.close()
-
-    def _answer_bell(self) -> None:
-        self.wiring.bells.field.answer()
-        self._bell.set()
-
-    async def _poll(self, driver: Driver) -> None:
-        while True:
-            due = await driver.poll(clock.monotonic())
-            await asyncio.sleep(max(0.0, due - clock.monotonic()))
-
-    async def _publish(self) -> None:
-        while True:
-            await self._dirty.wait()
-            self._dirty.clear()
-            self.state.publish(0, clock.monotonic(), clock.utc_now())
-            if self.state.urgent_change:
-                self.state.urgent_change = False
-                self.wiring.bells.control.ring()
-            await asyncio.sleep(0.002)  # what comes within two milliseconds shares a frame
-
-    async def _write(self) -> None:
-        while True:
-            limit = self.wiring.plan.expiry_s if self._frame is None else self._frame.expiry - clock.monotonic()
-            try:
-                await asyncio.wait_for(self._bell.wait(), max(0.01, limit) if self._safe_since is None else 1.0)
-            except TimeoutError:
-                await self._write_safe()
-                continue
-            self._bell.clear()
-            found = self.state.outputs.read()
-            if found is None or found[0] == self._frame_number:
-                continue
-            self._frame_number = found[0]
-            self._frame = frame = self.wiring.output_codec.unpack(found[1])
-            if frame.expiry < clock.monotonic():
-                continue
-            if self._safe_since is not None:
-                self._safe_since = None
-                self.state.note(clock.monotonic(), clock.utc_now(), "control-back", "control", "outputs come again")
-            changes = self.state.changes(frame.values, clock.utc_now())
-            if changes:
-                await self.state.write(changes)
-
-    async def _write_safe(self) -> None:
-        """Control is silent: write every safe value ourselves, and again each second until it speaks."""
-        now = clock.monotonic()
-        if self._frame is not None and self._frame.expiry > now and self._safe_since is None:
-            return
-        first = self._safe_since is None
-        if first:
-            self._safe_since = now
-            self.state.note(now, clock.utc_now(), "control-silent", "control", "safe values written")
-        changes = self.state.changes(self.wiring.plan.safe, clock.utc_now())
-        if changes:
-            self.state.board.add("field.safe_writes", len(changes))
-            await self.state.write(changes)
-
-    async def _housekeeping(self) -> None:
-        judged = 0.0
-        while True:
-            now, utc = clock.monotonic(), clock.utc_now()
-            if now - judged >= 1.0:
-                judged = now
-                self.state.trust = self._meter.judge(now, utc, clock.kernel_synchronised())
-                self.state.age(now)
-                self.state.watch_links(now, utc)
-                self._dirty.set()
-            self.state.board.add("field.beat")
-            if self._safe_since is None and self._frame is not None:
-                await self.state.write(self.state.heartbeats(now, utc))
-            await asyncio.sleep(0.1)
-
-
 async def run_field(wiring: Wiring) -> None:
     """The field process's whole life, in wall-clock time or paced by a simulator."""
     if wiring.paced:
@@ -320,4 +229,6 @@ async def run_field(wiring: Wiring) -> None:
 
         await PacedField(wiring).run()
     else:
+        from vigie_edge.processes.field_wall import WallField
+
         await WallField(wiring).run()

@@ -13,6 +13,10 @@ from vigie_protocols.framing import read_frame
 from vigie_protocols.points import ClockTrust
 
 
+READY_S = 10.0
+"""Wall seconds to wait for devices before the first tick; what is not there by then starts bad."""
+
+
 class PacedField:
     """Field paced by a simulator: simulated time is what the grants say, and UTC is trusted."""
 
@@ -31,6 +35,8 @@ class PacedField:
         asyncio.get_running_loop().add_reader(self.wiring.bells.field.fd, self._answer_bell)
         for driver in self.state.drivers.values():
             await driver.open()
+        # A device behind a broker shows a tick's state once: be there before the first tick.
+        await asyncio.gather(*(driver.ready(READY_S) for driver in self.state.drivers.values()))
         reader, writer = await asyncio.open_connection(host, int(port))
         gateway = self.wiring.plan.gateway.gateway
         writer.write(lockstep.encode(lockstep.Hello(gateway, self.wiring.plan.layout, os.getpid())))

@@ -2,7 +2,7 @@
 
 It does no disk I/O and no control. Children are forked after the common imports, so that they share them.
 If it dies the children go on; a new supervisor ends what is left of them, one at a time, and takes over
-their memory and files.
+their memory and files. A lock per process sees to it that no two of a kind ever run on one runtime directory.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from vigie_edge import clock
 from vigie_edge.local import LocalDesk
 from vigie_edge.memory.board import Board
 from vigie_edge.metrics import MetricsPort
+from vigie_edge.processes.alone import AlreadyRunning, alone, retire
 from vigie_edge.wiring import Wiring
 
 _FIRST_BACKOFF_S = 0.02
@@ -28,6 +29,7 @@ _STABLE_S = 10.0
 _STOP_S = 10.0
 _TURN_S = 0.25
 WATCHDOG_STALL_S = 5.0
+_KINDS = ("control", "field", "recorder", "uplink")
 
 
 def _field(wiring: Wiring) -> None:
@@ -37,15 +39,13 @@ def _field(wiring: Wiring) -> None:
 
     from vigie_edge.processes.field import run_field
 
-    def stop(*_: object) -> None:
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-
     loop = uvloop.new_event_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop)
+    # Only our own task: the drivers' tasks are still needed to leave the devices in order.
+    main = loop.create_task(run_field(wiring))
+    loop.add_signal_handler(signal.SIGTERM, main.cancel)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(asyncio.CancelledError):
-        loop.run_until_complete(run_field(wiring))
+        loop.run_until_complete(main)
 
 
 def _control(wiring: Wiring) -> None:
@@ -102,7 +102,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT, or until the simulator ends a lock-step run. Returns the exit code."""
-        self._retire_orphans()
+        for name in _KINDS:
+            retire(self.wiring.runtime, name)
         wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -149,15 +150,24 @@ class Supervisor:
                 self._start(child, now)
 
     def _start(self, child: Child, now: float) -> None:
+        if retire(self.wiring.runtime, child.name):
+            sys.stderr.write(f"{child.name}: one that was left over is ended\n")
+        # A signal that comes before the child has its own handlers must end it, not set our flag in it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
                 signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+                    signal.signal(number, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
                 _name_process(f"vigie:{child.name}")
-                child.main(self.wiring)
+                with alone(self.wiring.runtime, child.name):
+                    child.main(self.wiring)
                 code = 0
+            except AlreadyRunning as error:
+                sys.stderr.write(f"{error}\n")
             except BaseException as error:  # noqa: BLE001 - the child's last word, then it is gone
                 import traceback
 
@@ -166,9 +176,9 @@ class Supervisor:
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(code)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
         child.pid = pid
         child.started = now
-        self._write_pids()
 
     def _reap(self) -> None:
         while True:
@@ -204,14 +214,14 @@ class Supervisor:
         """Uplink first, control and field last, and the recorder after what they still had to say."""
         deadline = clock.monotonic() + _STOP_S
         for names in (("field", "control"), ("recorder",), ("uplink",)):
-            running = [self.children[name] for name in names if name in self.children and self.children[name].pid]
+            running = [
+                self.children[name] for name in names if name in self.children and self.children[name].pid
+            ]
             for child in running:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGTERM)
             for child in running:
                 self._await_end(child, deadline)
-        with contextlib.suppress(OSError):
-            (self.wiring.runtime / "pids").unlink()
 
     def _await_end(self, child: Child, deadline: float) -> None:
         while child.pid:
@@ -222,22 +232,6 @@ class Supervisor:
             if clock.monotonic() > deadline:
                 os.kill(child.pid, signal.SIGKILL)
             time.sleep(0.005)
-
-    def _write_pids(self) -> None:
-        rows = [f"{child.name} {child.pid}\n" for child in self.children.values() if child.pid]
-        (self.wiring.runtime / "pids").write_text("".join(rows))
-
-    def _retire_orphans(self) -> None:
-        """Children of a supervisor that was killed: end them, control last, before our own start."""
-        path = self.wiring.runtime / "pids"
-        if not path.exists():
-            return
-        for row in path.read_text().splitlines():
-            name, _, number = row.partition(" ")
-            if number.isdigit() and _process_name(int(number)) == f"vigie:{name}"[:15]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(number), signal.SIGKILL)
-        path.unlink()
 
     # -- watching ------------------------------------------------------------------------------------
 
@@ -253,7 +247,11 @@ class Supervisor:
         elif now - self._progress_at > WATCHDOG_STALL_S:
             for name, place in (("control", 0), ("field", 1)):
                 child = self.children[name]
-                if progress[place] == self._progress[place] and child.pid and now - child.started > WATCHDOG_STALL_S:
+                if (
+                    progress[place] == self._progress[place]
+                    and child.pid
+                    and now - child.started > WATCHDOG_STALL_S
+                ):
                     sys.stderr.write(f"{name} makes no progress; it is killed and started again\n")
                     os.kill(child.pid, signal.SIGKILL)
             self._progress_at = now
@@ -287,17 +285,11 @@ class _NotifySocket:
         if not self._path:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one, contextlib.suppress(OSError):
-            one.sendto(text.encode(), self._path.replace("@", "\0", 1) if self._path[0] == "@" else self._path)
+            one.sendto(
+                text.encode(), self._path.replace("@", "\0", 1) if self._path[0] == "@" else self._path
+            )
 
 
 def _name_process(name: str) -> None:
     with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
         comm.write(name[:15])
-
-
-def _process_name(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/comm") as comm:
-            return comm.read().strip()
-    except OSError:
-        return ""

@@ -110,7 +110,9 @@ class Uplink:
         self.link = MqttLink(link, clock.monotonic, random.random, self._will)
 
     def _subscriptions(self) -> tuple[tuple[str, int], ...]:
-        return tuple((channel.topic(self.gateway, what), 1) for what in (channel.DESIRED, channel.CMD, channel.ACK))
+        return tuple(
+            (channel.topic(self.gateway, what), 1) for what in (channel.DESIRED, channel.CMD, channel.ACK)
+        )
 
     def _will(self) -> Will | None:
         """Asked before each CONNECT: a new session, whose births show what field reads now."""
@@ -276,12 +278,16 @@ class Uplink:
         gap = {"kind": "gap", "source": "journal", **json.loads(record.payload)}
         return self._event(epoch, record.index, now, json.dumps(gap).encode(), old, now)
 
-    def _event(self, epoch: int, index: int, stamp: int, text: bytes, old: bool, now: int) -> list[EdgeAction]:
+    def _event(
+        self, epoch: int, index: int, stamp: int, text: bytes, old: bool, now: int
+    ) -> list[EdgeAction]:
         metrics = list(channel.journal_metrics(epoch, index, stamp, historical=old))
         metrics.append(Metric(channel.EVENT_METRIC, text.decode(), int(DataType.STRING), None, stamp, old))
         return self.node.data("", metrics, now)
 
-    def _orphan(self, epoch: int, record: Record, samples: Samples, stamp: int, old: bool) -> list[EdgeAction]:
+    def _orphan(
+        self, epoch: int, record: Record, samples: Samples, stamp: int, old: bool
+    ) -> list[EdgeAction]:
         """Samples of a device that the gateway file no longer has: told as an event, so that no index is missing."""
         told = {
             "kind": "orphan",
@@ -361,7 +367,9 @@ class Uplink:
         if not payload or len(payload) > channel.MAX_BUNDLE:
             return
         write_atomic(self._policies / "incoming" / "desired.json", payload)
-        self._mail({"nonce": hashlib.sha256(payload).hexdigest()[:32], "action": "bundle", "holder": "coordinator"})
+        self._mail(
+            {"nonce": hashlib.sha256(payload).hexdigest()[:32], "action": "bundle", "holder": "coordinator"}
+        )
 
     def _command(self, payload: bytes) -> None:
         if self._keyring is None:
