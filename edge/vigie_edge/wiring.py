@@ -26,6 +26,7 @@ class Bells:
     field: Doorbell = dataclasses.field(default_factory=Doorbell)
     recorder: Doorbell = dataclasses.field(default_factory=Doorbell)
     uplink: Doorbell = dataclasses.field(default_factory=Doorbell)
+    supervisor: Doorbell = dataclasses.field(default_factory=Doorbell)
 
 
 @dataclass

@@ -30,6 +30,9 @@ PathBeside = Annotated[Path, AfterValidator(_beside)]
 """A path; relative ones are relative to the file they stand in."""
 
 
+_LEAST_SCANS = 2.5
+
+
 class Site(Strict):
     """Where the gateway stands."""
 
@@ -164,11 +167,16 @@ class JournalSpec(Strict):
 class Safety(Strict):
     """When field writes every safe value by itself.
 
-    After ``expiry_scans`` scans without a frame from control, or ``max_s`` seconds, whichever comes first.
+    After ``expiry_scans`` scans without a frame from control, or ``max_s`` seconds, whichever comes first;
+    never before two scans and a half, or a slow scan would expire between two frames that came in time.
     """
 
     expiry_scans: int = Field(default=3, ge=1, le=100)
     max_s: float = Field(default=1.0, gt=0, le=60)
+
+    def expiry_s(self, scan_s: float) -> float:
+        """Seconds an output frame lives with scans ``scan_s`` apart."""
+        return max(min(self.expiry_scans * scan_s, self.max_s), _LEAST_SCANS * scan_s)
 
 
 class Gateway(Strict):

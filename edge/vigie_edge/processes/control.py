@@ -91,6 +91,9 @@ class Control:
             for payload in box.drain(4):
                 messages.append(payload)
                 answers.push(self.desk.handle(payload, now, utc, trust))
+        if messages:
+            self.wiring.bells.supervisor.ring()
+            self.wiring.bells.uplink.ring()
         outcome = self.engine.scan(now, utc, trust, image, overrun)
         self._scans += 1
         self.board.set("control.scans", self._scans)

@@ -111,16 +111,18 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         desk = LocalDesk(self.wiring, self.status)
         metrics = MetricsPort(self.wiring, self.status)
+        answered = self.wiring.bells.supervisor
         gc.collect()
         gc.freeze()
         self._start_due()
         self._notify.send("READY=1")
         try:
             while not self.stopping:
-                waited: list[int | socket.socket] = [wake_r, *desk.sockets(), *metrics.sockets()]
+                waited: list[int | socket.socket] = [wake_r, answered.fd, *desk.sockets(), *metrics.sockets()]
                 ready, _, _ = select.select(waited, [], [], self._rest())
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake_r, 512)
+                answered.answer()
                 self._reap()
                 self._start_due()
                 desk.serve(ready)

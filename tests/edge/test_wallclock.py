@@ -1,0 +1,104 @@
+"""The agent in wall-clock time on real sockets: it reads, decides, writes, answers, stops, and starts again."""
+
+import json
+import urllib.request
+from pathlib import Path
+
+from tests.edge.wallclock import Agent, WaterSite, until, water_agent, water_gateway
+
+
+def test_it_reads_decides_writes_and_beats(tmp_path: Path) -> None:
+    with water_agent(tmp_path) as (site, agent):
+        until(lambda: agent.counters()["field.readings"] > 20)
+        site.level = 2.0  # above the lead pump's start level, below the relay's lead float
+        until(lambda: site.values()["pump-station/pump.1.command"] or site.values()["pump-station/pump.2.command"])
+        until(lambda: not site.station.fallback and not site.basin.fallback, why="for both heartbeats")
+        first = site.values()["basin/heartbeat"]
+        until(lambda: site.values()["basin/heartbeat"] > first)
+        site.level = 0.9  # below the stop level; the guard keeps it running for its least time first
+        begun = agent.counters()
+        assert begun["field.write_failures"] == 0 and begun["field.safe_writes"] == 0
+        until(lambda: agent.counters()["control.scans"] >= begun["control.scans"] + 10)
+        later = agent.counters()
+        assert later["control.torn_frames"] == 0 and later["recorder.samples"] > 0
+        assert later["field.readings_lost"] == later["control.scans_lost"] == 0
+
+
+def test_its_commands_and_metrics_answer(tmp_path: Path) -> None:
+    with water_agent(tmp_path) as (site, agent):
+        shown = agent.cli("status", "--config", str(agent.file))
+        assert shown.returncode == 0, shown.stderr
+        for word in ("gw-pompage", "control", "field", "recorder", "scan lateness"):
+            assert word in shown.stdout
+        point = "basin/gate.command"
+        taken = agent.cli(
+            *("lease", "take", "--config", str(agent.file), point, "40"),
+            *("--reason", "essai", "--holder", "A. Tremblay", "--ttl", "60"),
+        )
+        assert taken.returncode == 0, taken.stderr
+        lease = json.loads(taken.stdout)
+        assert lease["forces"] == {point: 40} and 0 < lease["remaining_s"] <= 60
+        until(lambda: float(site.values()[point]) < 100.0, why="for the gate to be told")
+        listed = agent.ask("lease.list")["result"]["leases"]
+        assert [(one["id"], one["holder"]) for one in listed] == [(lease["id"], "A. Tremblay")]
+        assert "essai" in agent.cli("status", "--config", str(agent.file)).stdout
+        other = agent.cli("lease", "release", "--config", str(agent.file), lease["id"], "--holder", "B. Roy")
+        assert other.returncode == 1 and "not-holder" in other.stderr
+        given = agent.cli("lease", "release", "--config", str(agent.file), lease["id"], "--holder", "A. Tremblay")
+        assert given.returncode == 0, given.stderr
+        assert agent.ask("lease.list")["result"]["leases"] == []
+        until(lambda: float(site.values()[point]) == 100.0, why="for the gate to be given back")
+        bad = agent.ask("lease.take", forces={"basin/level": 1.0}, reason="x", ttl_s=5)
+        assert not bad["ok"] and bad["code"] == "bad-lease"
+        assert agent.ask("no-such-thing")["code"] == "bad-request"
+        port = (agent.runtime / "metrics-port").read_text()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+            text = answer.read().decode()
+        assert 'vigie_edge_process_up{gateway="gw-pompage",process="control"} 1' in text
+        assert "vigie_edge_control_scans_total" in text
+
+
+def test_it_stops_cleanly_and_finds_its_journal_again(tmp_path: Path) -> None:
+    with water_agent(tmp_path) as (site, agent):
+        site.level = 2.0
+        command = "pump-station/pump.1.command"
+        until(lambda: site.values()[command] or site.values()["pump-station/pump.2.command"])
+        until(lambda: agent.counters()["recorder.records"] > 3)
+        until(lambda: agent.counters()["recorder.backlog"] == 0)
+        last = agent.counters()["recorder.last_index"]
+        assert agent.stop() == 0
+        assert agent.left_over() == []
+        assert not (agent.runtime / "command").exists()
+        shown = site.values()
+        assert not shown[command] and not shown["pump-station/pump.2.command"], "left at their safe values"
+        segments = sorted((agent.journal / "telemetry").glob("*.seg"))
+        assert segments
+        epoch = segments[0].name.split("-")[0]
+        agent.start()
+        until(lambda: agent.counters()["recorder.last_index"] > last)
+        counters = agent.counters()
+        assert str(counters["recorder.epoch"]) == epoch.lstrip("0")
+        assert counters["recorder.quarantined"] == 0
+
+
+def test_a_second_agent_on_the_same_directory_is_refused(tmp_path: Path) -> None:
+    with water_agent(tmp_path) as (_, agent):
+        pids = {name: row["pid"] for name, row in agent.status()["processes"].items()}
+        second = agent.cli("run", "--config", str(agent.file))
+        assert second.returncode == 1 and "runs already" in second.stderr and "Traceback" not in second.stderr
+        assert {name: row["pid"] for name, row in agent.status()["processes"].items()} == pids
+
+
+def test_it_starts_without_its_devices(tmp_path: Path) -> None:
+    with WaterSite() as site:
+        file = water_gateway(tmp_path, site)
+    agent = Agent(file)  # the devices are gone by now
+    try:
+        agent.start()
+        until(lambda: agent.counters()["field.links_down"] == 2)
+        scans = agent.counters()["control.scans"]
+        until(lambda: agent.counters()["control.scans"] > scans + 5)
+        assert agent.counters()["field.beat"] > 0
+        assert agent.stop() == 0
+    finally:
+        agent.end()
