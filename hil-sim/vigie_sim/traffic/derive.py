@@ -16,6 +16,7 @@ from vigie_sim.traffic.channels import SignalHead, signal_head
 from vigie_sim.traffic.detectors import Crossing, Zone, approach_pieces, approach_zones, exit_zone
 from vigie_sim.traffic.geodesy import projection
 from vigie_sim.traffic.network import Connection, Network, Signal, read_network
+from vigie_sim.traffic.phases import program_splits
 from vigie_sim.traffic.sumoconfig import read_run
 
 REACH = 150.0
@@ -46,8 +47,9 @@ class Junction:
 
     name: fit for device, loop and gateway names. head: lamps to SUMO's links. zones: approach zones in the
     order of detectors ``d1``, ``d2``... (count) and ``h1``... (halting); exits: of ``x1``...; crossings: of
-    buttons ``b1``.... greens: seconds each phase has in the network's own program, by phase number.
-    offset: of that program. lon, lat: degrees, 0 and 0 where the network has no projection we know.
+    buttons ``b1``.... splits: seconds of the cycle each phase has in the network's own program, by phase
+    number (empty for NEMA programs); offset: of that program. lon, lat: degrees, 0 and 0
+    where the network has no projection we know.
     """
 
     name: str
@@ -57,7 +59,7 @@ class Junction:
     zones: tuple[Zone, ...]
     exits: tuple[Zone, ...]
     crossings: tuple[Crossing, ...]
-    greens: dict[int, float]
+    splits: dict[int, float]
     offset: float
     lon: float
     lat: float
@@ -132,7 +134,7 @@ def _junction(network: Network, signal: Signal, name: str, times: Clearances) ->
     )
     return Junction(
         name, signal.id, site, head, zones, exits, crossings,
-        {slot.number: slot.stage.duration for slot in head.slots},
+        program_splits(signal),
         signal.offset, place[0], place[1], warnings,
     )  # fmt: skip
 

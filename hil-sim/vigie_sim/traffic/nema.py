@@ -70,7 +70,11 @@ def rephase(network: Network, junction: Junction, legs: Mapping[str, Leg], times
             ),
         }
     )
-    return replace(junction, site=site, greens=dict.fromkeys(used, 0.0))
+    splits: dict[int, float] = {}
+    for group in junction.head.groups:
+        for number in phases[group.id]:
+            splits[number] = max((junction.splits.get(old, 0.0) for old in group.phases), default=0.0)
+    return replace(junction, site=site, splits=splits)
 
 
 def _phase(

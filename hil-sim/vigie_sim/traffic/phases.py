@@ -28,6 +28,26 @@ def phase_slots(signal: Signal) -> tuple[Slot, ...]:
     )
 
 
+def program_splits(signal: Signal) -> dict[int, float]:
+    """Seconds of the program's cycle that belong to each phase: its green and what follows up to the next one.
+
+    Empty for NEMA programs, whose greens have no fixed length.
+    """
+    if signal.kind == "NEMA":
+        return {}
+    keys = {_key(signal, slot.stage): slot.number for slot in phase_slots(signal)}
+    owners = [keys.get(_key(signal, stage)) if _is_green(stage) else None for stage in signal.stages]
+    known = [owner for owner in owners if owner is not None]
+    if not known:
+        return {}
+    current = known[-1]
+    splits = dict.fromkeys(keys.values(), 0.0)
+    for owner, stage in zip(owners, signal.stages, strict=True):
+        current = current if owner is None else owner
+        splits[current] += stage.duration
+    return splits
+
+
 def shown_together(signal: Signal) -> tuple[str, ...]:
     """Every combination of greens the program may show: its phases, and those of two rings side by side."""
     slots = phase_slots(signal)
@@ -45,19 +65,26 @@ def green_stages(signal: Signal) -> tuple[Stage, ...]:
     clear the crossing is part of it, as are stages that differ in ``G`` and ``g`` alone (``g`` wins).
     Durations of the parts add up.
     """
-    feet = {one.link for one in signal.connections if one.crossing}
     found: dict[tuple[bool, ...], Stage] = {}
     for stage in signal.stages:
-        if any(letter in "yYu" for letter in stage.state) or not any(
-            letter in GREEN for letter in stage.state
-        ):
-            continue
-        key = tuple(letter in GREEN and link not in feet for link, letter in enumerate(stage.state))
-        if not any(key):
-            key = tuple(letter in GREEN for letter in stage.state)
-        known = found.get(key)
-        found[key] = stage if known is None else _joined(known, stage)
+        if _is_green(stage):
+            key = _key(signal, stage)
+            known = found.get(key)
+            found[key] = stage if known is None else _joined(known, stage)
     return tuple(found.values())
+
+
+def _is_green(stage: Stage) -> bool:
+    return not any(letter in "yYu" for letter in stage.state) and any(
+        letter in GREEN for letter in stage.state
+    )
+
+
+def _key(signal: Signal, stage: Stage) -> tuple[bool, ...]:
+    """What tells a phase: the vehicles it lets go, or its pedestrians where it lets no vehicle go."""
+    feet = {one.link for one in signal.connections if one.crossing}
+    key = tuple(letter in GREEN and link not in feet for link, letter in enumerate(stage.state))
+    return key if any(key) else tuple(letter in GREEN for letter in stage.state)
 
 
 def _joined(one: Stage, other: Stage) -> Stage:

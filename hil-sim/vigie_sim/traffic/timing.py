@@ -1,0 +1,53 @@
+"""The network's own fixed plan as a plan for ``signal.fixed``, with the clearances of the site."""
+
+from vigie_controllers.loops import ControllerSpec
+from vigie_sim.traffic.derive import Junction
+
+LONGEST_CYCLE_S = 240.0
+
+
+def fixed_controller(junction: Junction, name: str = "programme") -> ControllerSpec:
+    """``signal.fixed`` with the program's splits and offset.
+
+    A split shorter than minimum green, pedestrian service and clearance take is raised to that, where possible
+    at the cost of the longest, so that the cycle stays what its neighbours run; a ring that reaches a barrier
+    before another is filled up. Without splits (NEMA) the controller shares evenly.
+    """
+    site = junction.site
+    if not any(junction.splits.values()):
+        return ControllerSpec(kind="signal.fixed")
+    least = {
+        phase.id: max(phase.min_green_s, phase.walk_s + phase.ped_clear_s)
+        + phase.yellow_s
+        + phase.red_clear_s
+        for phase in site.phases
+    }
+    splits: dict[int, float] = {}
+    for barrier in sorted({phase.barrier for phase in site.phases}):
+        rings: dict[int, list[int]] = {}
+        for phase in site.phases:
+            if phase.barrier == barrier:
+                rings.setdefault(phase.ring, []).append(phase.id)
+        for row in rings.values():
+            splits.update(_raised({number: junction.splits.get(number, 0.0) for number in row}, least))
+        longest = max(sum(splits[number] for number in row) for row in rings.values())
+        for row in rings.values():
+            # The last phase of a ring before a barrier, the through phase as a rule, takes what is missing.
+            splits[row[-1]] += longest - sum(splits[number] for number in row)
+    first_ring = site.phases[0].ring
+    cycle = sum(splits[phase.id] for phase in site.phases if phase.ring == first_ring)
+    if not 20.0 <= cycle <= LONGEST_CYCLE_S:
+        return ControllerSpec(kind="signal.fixed")
+    plan = {"cycle_s": cycle, "splits_s": splits, "offset_s": junction.offset % cycle}
+    return ControllerSpec(kind="signal.fixed", params={"plans": {name: plan}, "plan": name})
+
+
+def _raised(wanted: dict[int, float], least: dict[int, float]) -> dict[int, float]:
+    """Splits of the same sum, each at least its least; a larger sum where there is not enough to take from."""
+    splits = {number: max(split, least[number]) for number, split in wanted.items()}
+    over = sum(splits.values()) - sum(wanted.values())
+    for number in sorted(splits, key=lambda one: least[one] - splits[one]):
+        taken = min(over, splits[number] - least[number])
+        splits[number] -= taken
+        over -= taken
+    return splits
