@@ -102,7 +102,11 @@ def water_gateway(folder: Path, site: WaterSite, **more: Any) -> Path:
     for link, end in zip(data["links"].values(), site.endpoints, strict=True):
         link["host"], port = end.split(":")
         link["port"] = int(port)
-    data["loops"][0]["period_s"] = 0.1
+    loop = data["loops"][0]
+    loop["period_s"] = 0.1
+    loop["site"]["restart_delay_s"] = 0
+    for pump in loop["site"]["pumps"]:
+        pump.update(min_run_s=1, min_off_s=1, max_starts_per_hour=60)
     folder.mkdir(parents=True, exist_ok=True)
     data |= {
         "scan_s": 0.1,

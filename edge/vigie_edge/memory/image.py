@@ -69,7 +69,8 @@ class TwoSlot:
             found = [checked for slot in (0, 1) if (checked := self._checked(slot)) is not None]
             if found:
                 return max(found)
-        self.torn += 1
+        if any(self._map[slot * self._size : slot * self._size + _SLOT.size].strip(b"\0") for slot in (0, 1)):
+            self.torn += 1  # something stands there, and none of it is whole
         return None
 
     def _checked(self, slot: int) -> tuple[int, bytes] | None:
