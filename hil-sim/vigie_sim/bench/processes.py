@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
@@ -58,7 +58,7 @@ def memory(pid: int) -> dict[str, int]:
 class CpuMeter:
     """CPU seconds of named groups of processes between ``begin`` and ``spent``."""
 
-    def __init__(self, groups: dict[str, Iterable[int]]) -> None:
+    def __init__(self, groups: Mapping[str, Iterable[int]]) -> None:
         self._groups = {name: list(pids) for name, pids in groups.items()}
         self._begun = {pid: cpu_s(pid) for pids in self._groups.values() for pid in pids}
 

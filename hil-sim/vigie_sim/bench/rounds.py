@@ -7,6 +7,7 @@ happens. What a run with images, control, guards and journals reaches is to be s
 import asyncio
 import sys
 import time
+from typing import Any
 
 READ = 50
 WRITTEN = 6
@@ -42,7 +43,7 @@ async def bare_rounds(pairs: int, seconds: float) -> tuple[float, int]:
             await server.stop()
 
 
-async def _server() -> tuple[object, str]:
+async def _server() -> tuple[Any, str]:
     import logging
     import socket
 

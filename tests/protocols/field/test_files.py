@@ -121,6 +121,8 @@ def test_yaml_traps():
         ("a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
             f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(9)
         ), "too many or too deep"),
+        ("[" * 200_000, "too many or too deep"),
+        ("- " * 100_000, "too many or too deep"),
         ("", "empty"),
         ("- 1\n", "must be a mapping"),
         ("? [1]\n: 2\n", "plain text"),
