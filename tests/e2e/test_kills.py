@@ -10,13 +10,11 @@ import json
 import os
 import signal
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 from tests.e2e.stack import in_loop, until
 from vigie_sim.district import DistrictScenario
 from vigie_sim.inprocess import gateways_in_process, run_in_process
-from vigie_sim.pacing import AgentLost
 from vigie_sim.wire import Counts, WireRun
 
 SEED = 3
@@ -38,7 +36,7 @@ def connected(run: WireRun) -> bool:
     return all(agent.status()["counters"]["uplink.connected"] for agent in run.agents.values())
 
 
-async def killed_run(folder: Path) -> tuple[Counts, dict[str, float], WireRun]:
+async def killed_run(folder: Path) -> tuple[Counts, dict[str, float], list[dict[str, Any]]]:
     """A run of the district in which everything outside the tick is killed once."""
     scenario = DistrictScenario(SECONDS)
     scenario.open_bus(folder / "bus")
@@ -80,14 +78,15 @@ async def killed_run(folder: Path) -> tuple[Counts, dict[str, float], WireRun]:
         await coming_back
         assert (run.coordinator.http, run.coordinator.broker_address) == addresses
         counts = await run.finish()
+        told = (await run.coordinator.ask("GET", "gateways"))["gateways"]
     finally:
         await run.stop()
         scenario.close_bus()
-    return counts, run.world.outcomes(), run
+    return counts, run.world.outcomes(), told
 
 
 def test_nothing_outside_the_tick_can_be_missed(folder: Path) -> None:
-    counts, outcomes, _ = in_loop(killed_run(folder))
+    counts, outcomes, told = in_loop(killed_run(folder))
     scans = {name: counters["control.scans"] for name, counters in counts.gateways.items()}
     assert scans == {name: SECONDS * each for name, each in SCANS_PER_TICK.items()}
     assert counts.scans_missed == 0
@@ -96,6 +95,10 @@ def test_nothing_outside_the_tick_can_be_missed(folder: Path) -> None:
     for counters in counts.gateways.values():
         for name in ("field.readings_lost", "control.scans_lost", "recorder.dropped", "recorder.quarantined"):
             assert counters[name] == 0
+    assert {row["id"] for row in told} == set(SCANS_PER_TICK)
+    for row in told:
+        assert row["online"]
+        assert (row["counters"]["missing"], row["counters"]["lost"]) == (0, 0)
     assert outcomes["monitor_trips"] == 0
 
     scenario = DistrictScenario(SECONDS)
