@@ -32,6 +32,7 @@ class Sender:
     _live: Follower = field(init=False)
     _old: Follower = field(init=False)
     _old_until: tuple[int, int] = (0, 0)
+    _old_done: bool = False
     _sent: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -41,6 +42,7 @@ class Sender:
     def begin(self) -> None:
         """A new connection: live data from here on; all that is unacknowledged before is old data."""
         self._old_until = newest(self.directory)
+        self._old_done = False
         self._live.rewind(*self._old_until)
         self._old.rewind()
         self.resent += len(self._sent)
@@ -57,10 +59,12 @@ class Sender:
         for epoch, record in self._live.take(for_live):
             count += 1
             yield from self._send(now, epoch, record, old=False)
+        if self._old_done:
+            return
         for epoch, record in self._old.take(room - count):
             if (epoch, record.index) > self._old_until:
-                self._old.rewind(*self._old_until)
-                break
+                self._old_done = True  # from here on the live follower has sent it
+                return
             yield from self._send(now, epoch, record, old=True)
 
     def _send(self, now: float, epoch: int, record: Record, old: bool) -> Iterator[tuple[int, Record, bool]]:

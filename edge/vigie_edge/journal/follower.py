@@ -1,5 +1,6 @@
 """Following a journal that another process writes: committed records only, in order, from any place."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +19,13 @@ class Follower:
     """The last record handed out: everything up to here in this order is done with."""
     _path: Path | None = None
     _offset: int = 0
-    _ready: list[Record] = field(default_factory=list)
+    _ready: deque[Record] = field(default_factory=deque)
 
     def rewind(self, epoch: int = 0, index: int = 0) -> None:
         """Go on after record ``index`` of ``epoch``; by default from the oldest there is."""
         self.epoch, self.index = epoch, index
         self._path = None
-        self._ready = []
+        self._ready = deque()
 
     def take(self, limit: int) -> Iterator[tuple[int, Record]]:
         """Up to ``limit`` further records as (epoch, record)."""
@@ -32,7 +33,7 @@ class Follower:
         while taken < limit:
             if not self._ready and not self._more():
                 return
-            record = self._ready.pop(0)
+            record = self._ready.popleft()
             if record.index <= self.index:
                 continue
             self.index = record.index
@@ -44,7 +45,8 @@ class Follower:
         while True:
             if self._path is not None:
                 try:
-                    self._offset, self._ready = read_committed(self._path, self._offset)
+                    self._offset, found = read_committed(self._path, self._offset)
+                    self._ready.extend(found)
                 except FileNotFoundError:
                     self._path = None
                 if self._ready:

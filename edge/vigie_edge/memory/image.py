@@ -16,6 +16,7 @@ from vigie_edge.memory.mapped import map_file
 from vigie_protocols.points import NEVER, ZERO, Quality, Reading, Value, ValueType
 
 _SLOT = struct.Struct("<IIQQ")  # crc of all that follows, body length, layout hash, frame number
+_HEAD = struct.Struct("<Qdd")  # tick, now, utc: how every packed image begins
 STRING_BYTES = 64
 _FORMAT = {
     ValueType.BOOL: "q",
@@ -119,6 +120,11 @@ class ImageCodec:
         return self._struct.pack(
             tick, now, utc, *values, bytes(columns.quality), *columns.source, *columns.arrival
         )
+
+    def utc(self, body: bytes) -> float:
+        """The UTC seconds of a packed image, without unpacking the rest."""
+        utc: float = _HEAD.unpack_from(body)[2]
+        return utc
 
     def unpack(self, frame: int, body: bytes) -> Image:
         """The image of ``body``; the caller has checked its CRC and layout."""

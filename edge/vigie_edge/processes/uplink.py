@@ -50,6 +50,7 @@ from vigie_protocols.sparkplug.edge import EdgeConfig, EdgeNode
 from vigie_protocols.sparkplug.model import DataType, Metric
 
 BATCH = 200
+FIRST_IMAGE_S = 2.0
 QUEUED_LIMIT = 1 << 20
 _TYPES = {
     ValueType.BOOL: DataType.BOOLEAN,
@@ -161,7 +162,7 @@ class Uplink:
 
     def _image_utc(self) -> float | None:
         image = self._inputs.read()
-        return None if image is None else self.wiring.image_codec.unpack(*image).utc
+        return None if image is None else self.wiring.image_codec.utc(image[1])
 
     def _utc_ms(self) -> int:
         """UTC milliseconds: simulated in lock-step, as every stamp there."""
@@ -179,8 +180,15 @@ class Uplink:
     def run(self) -> None:
         """Serve until told to stop."""
         stop = StopFlag()
-        self.link.start()
         bell = self.wiring.bells.uplink
+        # Births show what field reads: give it a moment; in lock-step time itself begins with its first image.
+        patience = clock.monotonic() + FIRST_IMAGE_S
+        while not stop.asked and self._inputs.frame == 0:
+            select.select([bell.fd], [], [], 0.05)
+            bell.answer()
+            if self._inputs.read() is not None or (not self.wiring.paced and clock.monotonic() > patience):
+                break
+        self.link.start()
         while not stop.asked:
             self._turn(bell.fd)
             bell.answer()
