@@ -6,6 +6,7 @@ program cannot tell (clearances, minimum green, pedestrian times) comes from ``C
 
 import math
 import re
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,10 +154,12 @@ def _phases(network: Network, head: SignalHead, times: Clearances) -> Iterable[P
         )  # fmt: skip
 
 
-def lane_name(lane: str) -> str:
-    """A SUMO lane's id as a name a site may use."""
-    name = re.sub(r"[^A-Za-z0-9_.:#-]", "_", lane)
-    return name if re.match(r"[A-Za-z0-9]", name) else f"n{name}"
+def site_name(prefix: str, lane: str) -> str:
+    """A SUMO lane's id as a name a site may use: the same wherever it fits, marked by a checksum where not."""
+    name = prefix + re.sub(r"[^A-Za-z0-9_.:#-]", "_", lane)
+    if name == prefix + lane and len(name) <= 64:
+        return name
+    return f"{name[:55]}-{zlib.crc32(lane.encode()):08x}"
 
 
 def _lanes(network: Network, approaches: tuple[str, ...], outgoing: tuple[str, ...]) -> Iterable[Lane]:
@@ -171,11 +174,11 @@ def _lanes(network: Network, approaches: tuple[str, ...], outgoing: tuple[str, .
 
 
 def _approach(lane: str) -> str:
-    return f"in:{lane_name(lane)}"[:64]
+    return site_name("in:", lane)
 
 
 def _exit(lane: str) -> str:
-    return f"out:{lane_name(lane)}"[:64]
+    return site_name("out:", lane)
 
 
 def _movements(ways: list[Connection], head: SignalHead) -> Iterable[Movement]:
@@ -235,7 +238,7 @@ def _crossings(
             for one in signal.connections
             if one.crossing and one.to_lane == lane and one.from_lane in network.lanes
         }
-        areas |= {network.lanes[one.to_lane].edge for one in network.connections if one.from_lane == lane}
+        areas |= {network.lanes[one.to_lane].edge for one in network.leaving.get(lane, ())}
         found.append(Crossing(group.approach, tuple(sorted(areas))))
         called.append(group.phases)
     return tuple(found), called

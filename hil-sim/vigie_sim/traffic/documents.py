@@ -230,7 +230,12 @@ def write_yaml(path: Path, document: Mapping[str, Any]) -> Path:
     """A document as YAML text, keys in their order; returns ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = yaml.dump(
-        dict(document), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
+        dict(document),
+        Dumper=_DUMPER,
+        sort_keys=False,
+        allow_unicode=True,
+        width=110,
+        default_flow_style=None,
     )
     path.write_text(text, encoding="utf-8")
     return path

@@ -64,22 +64,15 @@ def link_matrix(network: Network, signal: Signal) -> LinkMatrix:
 
 def _requests(network: Network, signal: Signal) -> dict[str, list[tuple[int, int]]]:
     """Junction -> (link, place among the junction's requests); raises InputError for a link without one."""
-    places = {
-        lane: (junction.id, place)
-        for junction in network.junctions.values()
-        for place, lane in enumerate(junction.internal)
-        if place < len(junction.foes)
-    }
-    onward = {one.from_lane: one.via for one in network.connections if one.from_lane.startswith(":")}
-    plain = _without_internal(network)
     found: dict[str, list[tuple[int, int]]] = {}
     for one in signal.connections:
         # A crossing is its own internal lane. A way for vehicles names its first internal lane; where it
         # waits inside the junction (a left turn), the junction lists the piece behind that place.
         lane = one.to_lane if one.crossing else one.via
-        while lane and lane not in places:
-            lane = onward.get(lane, "")
-        where = places[lane] if lane else plain.get((one.from_lane, one.to_lane))
+        while lane and lane not in network.requests:
+            onward = network.leaving.get(lane, ())
+            lane = onward[0].via if onward else ""
+        where = network.requests[lane] if lane else network.plain_requests.get((one.from_lane, one.to_lane))
         if where is None:
             raise input_error(
                 str(network.path), f"connection {one.from_lane} -> {one.to_lane}", one.link,
@@ -87,23 +80,6 @@ def _requests(network: Network, signal: Signal) -> dict[str, list[tuple[int, int
                 "Write the network again with netconvert",
             )  # fmt: skip
         found.setdefault(where[0], []).append((one.link, where[1]))
-    return found
-
-
-def _without_internal(network: Network) -> dict[tuple[str, str], tuple[str, int]]:
-    """(from, to) -> (junction, place of its request) for networks built without internal lanes.
-
-    Requests then follow the incoming lanes, and on each lane the connections as written.
-    """
-    leaving: dict[str, list[str]] = {}
-    for one in network.connections:
-        if not one.via and not one.crossing:
-            leaving.setdefault(one.from_lane, []).append(one.to_lane)
-    found: dict[tuple[str, str], tuple[str, int]] = {}
-    for junction in network.junctions.values():
-        ways = [(lane, target) for lane in junction.incoming for target in leaving.get(lane, ())]
-        if not junction.internal and len(ways) == len(junction.foes):
-            found.update({way: (junction.id, place) for place, way in enumerate(ways)})
     return found
 
 

@@ -122,8 +122,10 @@ class Monitor:
         return self.card.flash if self.fault is not None else tuple(lamps)
 
     def reset(self, now: float) -> None:
-        """A person at the cabinet clears the fault; timers begin anew."""
+        """A person at the cabinet clears the fault; timers begin anew, out of the flash that was shown."""
         self.fault = None
+        self._lamps = self.card.flash
+        self._bits = tuple(COLOURS[lamp] for lamp in self._lamps)
         if self._store is not None:
             self._store.unlink(missing_ok=True)
         self._restart(now)

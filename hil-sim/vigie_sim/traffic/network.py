@@ -8,7 +8,8 @@ import gzip
 import xml.etree.ElementTree as ET
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from vigie_protocols.errors import input_error
@@ -98,8 +99,51 @@ class Network:
     rail_signals: tuple[str, ...]
     offset: Point
     projection: str
-    into: dict[str, tuple[Connection, ...]] = field(default_factory=dict)
-    """Ways that lead into a lane, internal lanes left out."""
+
+    @cached_property
+    def into(self) -> dict[str, tuple[Connection, ...]]:
+        """Ways that lead into a lane from a lane outside junctions."""
+        found: dict[str, list[Connection]] = {}
+        for one in self.connections:
+            if one.from_lane in self.lanes and not self.lanes[one.from_lane].internal:
+                found.setdefault(one.to_lane, []).append(one)
+        return {lane: tuple(ways) for lane, ways in found.items()}
+
+    @cached_property
+    def leaving(self) -> dict[str, tuple[Connection, ...]]:
+        """Ways that leave a lane, in the order they are written."""
+        found: dict[str, list[Connection]] = {}
+        for one in self.connections:
+            found.setdefault(one.from_lane, []).append(one)
+        return {lane: tuple(ways) for lane, ways in found.items()}
+
+    @cached_property
+    def requests(self) -> dict[str, tuple[str, int]]:
+        """Internal lane -> (junction, place of its request)."""
+        return {
+            lane: (junction.id, place)
+            for junction in self.junctions.values()
+            for place, lane in enumerate(junction.internal)
+            if place < len(junction.foes)
+        }
+
+    @cached_property
+    def plain_requests(self) -> dict[tuple[str, str], tuple[str, int]]:
+        """(from, to) -> (junction, place of its request) where a network was built without internal lanes.
+
+        Requests then follow the incoming lanes, and on each lane the connections as written.
+        """
+        found: dict[tuple[str, str], tuple[str, int]] = {}
+        for junction in self.junctions.values():
+            ways = [
+                (lane, one.to_lane)
+                for lane in junction.incoming
+                for one in self.leaving.get(lane, ())
+                if not one.via and not one.crossing
+            ]
+            if not junction.internal and len(ways) == len(junction.foes):
+                found.update({way: (junction.id, place) for place, way in enumerate(ways)})
+        return found
 
 
 def parse_xml(path: Path, role: str) -> ET.Element:
@@ -165,6 +209,10 @@ def _network(path: Path, root: ET.Element) -> Network:
     connections = tuple(_connections(root))
     junctions = {junction.id: junction for junction in _junctions(root)}
     rail = {junction.id for junction in junctions.values() if junction.kind in RAIL_KINDS}
+    governed: dict[str, list[Connection]] = {}
+    for one in connections:
+        if one.signal:
+            governed.setdefault(one.signal, []).append(one)
     signals: dict[str, Signal] = {}
     rail_signals: list[str] = []
     for logic in root.iter("tlLogic"):
@@ -172,16 +220,12 @@ def _network(path: Path, root: ET.Element) -> Network:
         if logic.get("type") in RAIL_KINDS or name in rail:
             rail_signals.append(name)
             continue
-        signals[name] = _signal(path, logic, tuple(one for one in connections if one.signal == name))
+        signals[name] = _signal(path, logic, tuple(governed.get(name, ())))
     location = root.find("location")
     x, y = (
         float(part)
         for part in (location.get("netOffset", "0,0") if location is not None else "0,0").split(",")
     )
-    into: dict[str, list[Connection]] = {}
-    for one in connections:
-        if one.from_lane in lanes and not lanes[one.from_lane].internal:
-            into.setdefault(one.to_lane, []).append(one)
     return Network(
         path,
         lanes,
@@ -191,7 +235,6 @@ def _network(path: Path, root: ET.Element) -> Network:
         tuple(rail_signals + sorted(rail - set(rail_signals))),
         (x, y),
         location.get("projParameter", "!") if location is not None else "!",
-        {lane: tuple(ways) for lane, ways in into.items()},
     )
 
 

@@ -165,6 +165,17 @@ def test_a_latch_holds_until_somebody_resets_it_also_across_a_power_cycle(tmp_pa
     assert Monitor(CARD, store).fault is None
 
 
+def test_after_a_reset_red_is_no_fault() -> None:
+    monitor = judge([*START, (11.0, (G, G, R, R))], 12.0)
+    assert monitor.fault is not None
+    monitor.reset(20.0)
+    for instant, lamps in ((20.0, (R, R, R, R)), (26.0, (G, R, R, R))):
+        monitor.show(instant, lamps)
+    monitor.advance(60.0)
+    assert monitor.fault is None
+    assert len(monitor.trips) == 1
+
+
 def test_a_random_writer_always_trips() -> None:
     for seed in range(50):
         source = random.Random(seed)

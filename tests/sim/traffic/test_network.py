@@ -46,6 +46,15 @@ def test_a_whole_network_is_read(tmp_path: Path) -> None:
     assert (junctions[0].lon, junctions[0].lat) == (0.0, 0.0)
 
 
+def test_odd_and_long_names_become_lawful_ones(tmp_path: Path) -> None:
+    odd = net().replace('"a"', '"a b/é"').replace('"a_0"', '"a b/é_0"').replace('"b_0"', f'"{"b" * 90}_0"')
+    odd = odd.replace('id="b"', f'id="{"b" * 90}"').replace('to="b"', f'to="{"b" * 90}"')
+    (junction,) = derive(load_scenario(write(tmp_path, odd)))
+    names = [lane.id for lane in junction.site.lanes]
+    assert len(set(names)) == 2
+    assert all(len(name) <= 64 for name in names)
+
+
 def test_gzip_is_read_whatever_the_name(tmp_path: Path) -> None:
     path = tmp_path / "x.net.xml"
     path.write_bytes(gzip.compress(net().encode()))
