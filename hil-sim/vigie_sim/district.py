@@ -27,6 +27,7 @@ from vigie_sim.water.rig import water_rigs
 
 DISTRICT = "centre"
 STEP_S = 1.0
+ACTUATED = "signal.actuated"
 _BOULEVARD = ("tisserands", "vieux-marche")
 _MIXED = "passerelle"
 _ARTERIAL = {"default_max_green_s": 35.0, "dual_entry": [2, 4, 6, 8]}
@@ -48,11 +49,15 @@ def builtin_gateway(name: str) -> dict[str, Any]:
 
 
 class DistrictScenario:
-    """The district for one simulated hour, or its first ``duration_s`` seconds."""
+    """The district for one simulated hour, or its first ``duration_s`` seconds.
+
+    controller: the kind that leads at every signal; actuated control stands behind it.
+    """
 
     name = "district"
 
-    def __init__(self, duration_s: float | None = None) -> None:
+    def __init__(self, duration_s: float | None = None, controller: str = ACTUATED) -> None:
+        self.controller = controller
         folder = traffic_folder().parent
         self.run = district_run()
         self.network = read_network(self.run.net)
@@ -109,15 +114,19 @@ class DistrictScenario:
     def _signals(self, name: str, junctions: tuple[str, ...], endpoints: Mapping[str, str]) -> dict[str, Any]:
         mine = [self.junctions[one] for one in junctions]
         urls = {one.name: endpoints.get(one.device, "opc.tcp://127.0.0.1:4840") for one in mine}
-        chain = {one.name: [self._actuated(one.name)] for one in mine}
+        chain = {one.name: self._chain(one.name) for one in mine}
         document = gateway_document(name, mine, urls, chain)
         document["site"] = {**document["site"], "name": _NAMES[name], "district": DISTRICT}
         return document
 
+    def _chain(self, junction: str) -> list[ControllerSpec]:
+        first = [] if self.controller == ACTUATED else [ControllerSpec(kind=self.controller)]
+        return [*first, self._actuated(junction)]
+
     def _actuated(self, junction: str) -> ControllerSpec:
         present = {phase.id for phase in self.junctions[junction].site.phases}
         params = {**_ARTERIAL, "dual_entry": [one for one in (2, 4, 6, 8) if one in present]}
-        return ControllerSpec(kind="signal.actuated", params=params)
+        return ControllerSpec(kind=ACTUATED, params=params)
 
     def _mixed(self, endpoints: Mapping[str, str]) -> dict[str, Any]:
         """The bare-lamps signal and the second lighting cabinet on one gateway."""

@@ -25,6 +25,7 @@ OUTCOMES = (
     "pump_starts",
     "burnt_pumps",
     "flooded_m3",
+    "basin_held_m3",
     "below_floor_min",
     "collisions",
     "teleports",
