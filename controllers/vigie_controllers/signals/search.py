@@ -2,13 +2,13 @@
 
 Every plan is: hold the present stage for ``t0``, then stage ``j`` for ``t1``, then stage ``k`` to the end of
 the horizon. Lanes do not depend on one another except that a queue that goes first delays those that give
-way, so each lane's cost is looked up by its own greens and few evaluations serve many plans.
+way, so a plan's cost is a sum over lanes, and what plans have in common is computed once.
 """
 
 from dataclasses import dataclass
 
 from vigie_controllers.signals.model import Model, Service
-from vigie_controllers.signals.predict import Green, LanePrediction
+from vigie_controllers.signals.predict import LanePrediction, LaneState, Rate
 
 HOLDS = (0, 1, 2, 4, 7, 11, 16, 22, 30)
 """Seconds to go on with the present stage."""
@@ -16,13 +16,14 @@ SECONDS = (0, 4, 9, 16)
 """Seconds that the next stage lasts beyond its least green."""
 YELLOW_USED = 2
 """Seconds of yellow in which a queue still moves."""
+INFINITY = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The best plan. stage: to be served now, the present one to hold; hold_s, then_s: of the plan;
-    next: the stage after the present one; saved: vehicle seconds against the best plan that does otherwise
-    (hold instead of leave, leave instead of hold); plans: how many were compared."""
+    """The best plan. stage: to be served now, the present one to hold; next: the stage after the present
+    one; hold_s, then_s: of the plan; saved: vehicle seconds against the best plan that does otherwise (holds
+    instead of leaving, leaves instead of holding); plans: how many were compared."""
 
     stage: int
     next: int
@@ -36,7 +37,7 @@ class Choice:
 class Search:
     """One decision: the lanes as predicted now, and the stages that may follow.
 
-    rates: per lane and stage, the service scaled by what the exits let through (low, high), None on red.
+    services, rates: per lane and stage; rates are the service scaled by what the exits let through.
     """
 
     def __init__(
@@ -48,45 +49,41 @@ class Search:
         peds: int,
         present: int,
     ) -> None:
-        self._model, self._lanes, self._services, self._rates = model, lanes, services, rates
+        self._lanes, self._services, self._rates = lanes, services, rates
         self._present = present
-        self._peds = peds
         self._horizon = lanes[0].horizon
-        self._order = range(len(lanes))
         stages = model.stages
         self._change = [[round(model.clearance(a, b) + 0.49) for b in stages] for a in stages]
         self._least = [round(model.least(stage, peds) + 0.49) for stage in stages]
-        self._made: dict[tuple[int, int, int, int, bool], Green] = {}
+        self._served = [
+            [lane for lane, own in enumerate(services) if own[stage] is not None]
+            for stage in range(len(stages))
+        ]
+        self._rate_at: dict[tuple[int, int, int], Rate] = {}
+        self._began = [LaneState(0, lane.queue, 0.0, True) for lane in lanes]
         self.plans = 0
 
     def best(self, holds: tuple[int, ...], following: tuple[int, ...], budget: int) -> Choice:
         """The cheapest plan; ``following`` may be reached next. At most ``budget`` plans are looked at."""
-        now, horizon = self._present, self._horizon
-        best_stay = best_go = (float("inf"), now, 0, 0)
+        stay = go = (INFINITY, self._present, 0, 0)
         following, thirds = self._promising(following, len(holds), budget)
         for hold in holds:
             for j in following:
-                start = hold + self._change[now][j]
-                for more in SECONDS:
-                    then = self._least[j] + more
-                    end = start + then
-                    cost = self._cheapest(hold, j, start, end, thirds if end < horizon else ())
-                    if hold == 0:
-                        if cost < best_go[0]:
-                            best_go = (cost, j, hold, then)
-                    elif cost < best_stay[0]:
-                        best_stay = (cost, j, hold, then)
-                    if end >= horizon:
-                        break
-        if 0 not in holds or len(holds) > 1:
-            stay = self._stay()
-            if stay < best_stay[0]:
-                best_stay = (stay, now, horizon, 0)
-        go = best_go[0] < best_stay[0]
-        chosen, other = (best_go, best_stay) if go else (best_stay, best_go)
+                cost, then = self._branch(hold, j, thirds)
+                if hold == 0:
+                    if cost < go[0]:
+                        go = (cost, j, hold, then)
+                elif cost < stay[0]:
+                    stay = (cost, j, hold, then)
+        if len(holds) > 1:
+            cost = self._stay()
+            if cost < stay[0]:
+                stay = (cost, self._present, self._horizon, 0)
+        leave = go[0] < stay[0]
+        chosen, other = (go, stay) if leave else (stay, go)
         return Choice(
-            stage=chosen[1] if go else now, next=chosen[1], hold_s=chosen[2], then_s=chosen[3],
-            cost=chosen[0], saved=other[0] - chosen[0], plans=self.plans,
+            stage=chosen[1] if leave else self._present, next=chosen[1], hold_s=chosen[2], then_s=chosen[3],
+            cost=chosen[0], saved=0.0 if other[0] == INFINITY else other[0] - chosen[0], plans=self.plans,
         )  # fmt: skip
 
     def _promising(
@@ -100,7 +97,7 @@ class Search:
         half = self._horizon // 2
         demand = [lane.waiting_at(half) for lane in self._lanes]
         worth = {
-            s: sum(demand[k] * min(1.0, 2.0 * self._rates[k][s][1]) for k in self._order) for s in thirds
+            s: sum(demand[k] * min(1.0, 2.0 * self._rates[k][s][1]) for k in self._served[s]) for s in thirds
         }
         ranked = sorted(following, key=lambda s: -worth[s])
         wide = max(1, int((budget / per) ** 0.5))
@@ -109,79 +106,101 @@ class Search:
     def _stay(self) -> float:
         """The present stage for the whole horizon."""
         self.plans += 1
-        total = 0.0
-        for lane in self._order:
-            if self._services[lane][self._present] is None:
-                total += self._lanes[lane].cost(())
-            else:
-                total += self._lanes[lane].cost((self._green(lane, self._present, 0, self._horizon, False),))
+        now, total = self._present, 0.0
+        for place, lane in enumerate(self._lanes):
+            state = self._began[place]
+            if self._services[place][now] is not None:
+                state = lane.run(state, self._horizon, self._rate(place, now, 0), False)
+            total += lane.finish(state)
         return total
 
-    def _cheapest(self, hold: int, j: int, start: int, end: int, thirds: tuple[int, ...]) -> float:
-        """The least cost of these two stages with any third, or with none when the horizon is full."""
-        now, services = self._present, self._services
-        base = 0.0
-        alone: list[float] = []
-        before: list[tuple[Green, ...]] = []
-        for lane in self._order:
-            a, b = services[lane][now], services[lane][j]
-            greens: tuple[Green, ...] = ()
-            on = False
-            if a is not None:
-                on = b is not None and a.channels & b.channels != 0
-                greens = (self._green(lane, now, 0, start if on else hold + YELLOW_USED, False),)
-            before.append(greens)
-            if b is not None:
-                greens += (self._green(lane, j, start, end + YELLOW_USED, not on),)
-            cost = self._lanes[lane].cost(greens)
-            alone.append(cost)
-            base += cost
-        self.plans += 1
-        if not thirds:
-            return base
-        least = float("inf")
-        for k in thirds:
-            if k == j:
-                continue
+    def _branch(self, hold: int, j: int, thirds: tuple[int, ...]) -> tuple[float, int]:
+        """The least cost of leaving for ``j`` after ``hold``, and how long ``j`` then lasts."""
+        now, lanes, services, horizon = self._present, self._lanes, self._services, self._horizon
+        start = min(hold + self._change[now][j], horizon)
+        states = list(self._began)
+        through = [False] * len(lanes)  # green in the present stage and on into the next
+        for place in self._served[now]:
+            on = through[place] = _goes_on(services[place][now], services[place][j])
+            until = start if on else hold + YELLOW_USED
+            states[place] = lanes[place].run(states[place], until, self._rate(place, now, 0), False)
+        outside = [lane.finish(states[place]) for place, lane in enumerate(lanes)]
+        mine = self._served[j]
+        base = sum(outside) - sum(outside[place] for place in mine)
+        for place in mine:
+            states[place] = lanes[place].wait(states[place], start)
+        best, length = INFINITY, 0
+        for more in SECONDS:
+            then = self._least[j] + more
+            end = start + then
+            after, costs, total = states.copy(), outside.copy(), base
+            for place in mine:
+                rate = self._rate(place, j, start)
+                after[place] = lanes[place].run(states[place], end + YELLOW_USED, rate, not through[place])
+                costs[place] = lanes[place].finish(after[place])
+                total += costs[place]
             self.plans += 1
-            third = end + self._change[j][k]
-            total = base
-            for lane in self._order:
-                c = services[lane][k]
-                if c is None:
-                    continue
-                greens, b = before[lane], services[lane][j]
-                on = b is not None and b.channels & c.channels != 0
-                if b is not None:
-                    a = services[lane][now]
-                    fresh = a is None or not a.channels & b.channels
-                    greens += (self._green(lane, j, start, third if on else end + YELLOW_USED, fresh),)
-                greens += (self._green(lane, k, third, self._horizon, not on),)
-                total += self._lanes[lane].cost(greens) - alone[lane]
-            if total < least:
-                least = total
-        return least
+            if end >= horizon:
+                if total < best:
+                    best, length = total, then
+                break
+            for k in thirds:
+                if k != j:
+                    cost = total + self._third(j, k, start, end, states, after, costs, through)
+                    if cost < best:
+                        best, length = cost, then
+        return best, length
 
-    def _green(self, lane: int, stage: int, begin: int, end: int, fresh: bool) -> Green:
-        key = (lane, stage, begin, end, fresh)
-        found = self._made.get(key)
+    def _third(
+        self,
+        j: int,
+        k: int,
+        start: int,
+        end: int,
+        states: list[LaneState],
+        after: list[LaneState],
+        costs: list[float],
+        through: list[bool],
+    ) -> float:
+        """What serving ``k`` from the end of ``j`` to the horizon changes."""
+        self.plans += 1
+        third = min(end + self._change[j][k], self._horizon)
+        change = 0.0
+        for place in self._served[k]:
+            lane = self._lanes[place]
+            on = _goes_on(self._services[place][j], self._services[place][k])
+            if on:
+                state = lane.run(states[place], third, self._rate(place, j, start), not through[place])
+            else:
+                state = lane.wait(after[place], third)
+            state = lane.run(state, self._horizon, self._rate(place, k, third), not on)
+            change += lane.finish(state) - costs[place]
+        return change
+
+    def _rate(self, place: int, stage: int, begin: int) -> Rate:
+        """A lane's rates in a stage from ``begin``; those it gives way to have waited until then."""
+        key = (place, stage, begin)
+        found = self._rate_at.get(key)
         if found is None:
-            low, high = self._rates[lane][stage]
-            found = Green(begin, end, low, high, self._clear(lane, stage, begin), fresh)
-            self._made[key] = found
+            low, high = self._rates[place][stage]
+            found = self._rate_at[key] = Rate(low, high, self._clear(place, stage, begin))
         return found
 
-    def _clear(self, lane: int, stage: int, begin: int) -> int:
-        """When the queues that go first have gone, the opposing lanes having waited until ``begin``."""
-        service = self._services[lane][stage]
+    def _clear(self, place: int, stage: int, begin: int) -> int:
+        service = self._services[place][stage]
         if service is None or not service.opposing or service.low == service.high:
             return 0
         last = begin
         for other in service.opposing:
-            prediction = self._lanes[other]
+            lane = self._lanes[other]
             running = begin == 0 or self._services[other][self._present] is not None
-            queue = prediction.queue if running else prediction.waiting_at(begin)
-            rate = max(0.1, self._rates[other][stage][1])
+            queue = lane.queue if running else lane.waiting_at(begin)
             if queue > 0.5:
+                rate = max(0.1, self._rates[other][stage][1])
                 last = max(last, begin + round(queue / rate) + (0 if begin == 0 else 2))
         return last
+
+
+def _goes_on(one: Service | None, other: Service | None) -> bool:
+    """Whether a lane stays green when one stage follows another: a channel of its is in both."""
+    return one is not None and other is not None and one.channels & other.channels != 0
