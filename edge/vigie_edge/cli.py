@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vigie_protocols.errors import InputError, Problem, VigieError
+from vigie_protocols.errors import InputError, Problem, VigieError, input_error
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="L'agent de passerelle / The gateway agent."
@@ -41,23 +41,33 @@ def run(
     from vigie_edge.processes.supervisor import Supervisor
     from vigie_edge.wiring import Bells, Wiring, prepare_runtime
 
+    if lockstep:
+        _check_address("--lockstep", lockstep)
     plan = load_plan(config)
     runtime = prepare_runtime(plan)
     with alone(runtime, "supervisor"):
         sys.exit(Supervisor(Wiring(plan, runtime, Bells(), lockstep, clock_trusted)).run())
 
 
+def _check_address(option: str, text: str) -> None:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise input_error("command line", option, text, "not a host and a port", "Write HOST:PORT.")
+
+
 @app.command()
 def check(files: Annotated[list[Path], typer.Argument(help="Gateway files or device profiles.")]) -> None:
     """Check gateway files or profiles: every problem at once, with its line; exit code 2 if there is any."""
     from vigie_edge.config import load_plan
+    from vigie_protocols.envelope import load_key_ring
     from vigie_protocols.profile import load_profile
     from vigie_protocols.yamlfile import read_yaml
 
     problems: list[Problem] = []
     for file in files:
         try:
-            if "profile" in read_yaml(file).data:
+            data = read_yaml(file).data
+            if isinstance(data, dict) and "profile" in data:
                 profile = load_profile(file)
                 typer.echo(f"{file}: profile {profile.profile}, {len(profile.expand())} points: good")
                 if profile.watchdog is not None and profile.watchdog.none:
@@ -69,6 +79,15 @@ def check(files: Annotated[list[Path], typer.Argument(help="Gateway files or dev
             continue
         counts = f"{len(plan.gateway.devices)} devices, {len(plan.points)} points, {len(plan.assembly.specs)} loops"
         typer.echo(f"{file}: gateway {plan.gateway.gateway}, {counts}: good")
+        uplink = plan.gateway.uplink
+        if uplink is not None and uplink.keyring is not None:
+            try:
+                load_key_ring(uplink.keyring, plan.gateway.gateway)
+            except InputError as error:
+                if uplink.keyring.exists():
+                    problems += error.problems
+                else:
+                    typer.echo(f"{file}: warning: policies and commands will be refused: {error}")
         for device in plan.gateway.devices:
             watchdog = plan.configuration.profiles[device.profile].watchdog
             if watchdog is not None and watchdog.none:

@@ -6,19 +6,19 @@ from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
-from pydantic import ValidationError
 
 from vigie_controllers.assembly import Assembly
 from vigie_controllers.image import PointTable
-from vigie_controllers.loops import LoopSpec, ParamError
+from vigie_controllers.loops import ParamError
 from vigie_controllers.policy.document import CITY, Place
-from vigie_controllers.registry import build_loop
 from vigie_controllers.scan import ScanEngine
+from vigie_edge.loopcheck import LoopCheck
 from vigie_edge.memory.image import layout_hash
 from vigie_protocols.errors import InputError, Problem
 from vigie_protocols.gateway import Configuration, Gateway, load_gateway
 from vigie_protocols.points import SYSTEM_POINTS, Value
 from vigie_protocols.profile import PointDecl
+from vigie_protocols.yamlfile import read_yaml
 
 FIRST_DEVICE_POINT = len(SYSTEM_POINTS)
 """Place of a driver's point 0 in the image: the agent's own points come first."""
@@ -82,7 +82,8 @@ def load_plan(file: Path) -> Plan:
     configuration = load_gateway(file)
     gateway = configuration.gateway
     table = PointTable.of((decl.name, decl.type) for decl in configuration.points)
-    problems, specs = _check_loops(file, configuration, table)
+    check = LoopCheck(read_yaml(file), table, configuration.points)
+    problems, specs = check.run(gateway.loops)
     if problems:
         raise InputError(problems)
     try:
@@ -96,9 +97,8 @@ def load_plan(file: Path) -> Plan:
         )
         assembly.engine()
     except ParamError as error:
-        raise InputError(
-            [Problem(str(file), f"{error.kind}.{error.field}", "", error.reason, "Correct the loop.")]
-        ) from error
+        number = next(place for place, spec in enumerate(specs) if spec.name == error.kind)
+        raise InputError([check.wrong(specs[number], number, error)]) from error
     except ValueError as error:
         raise InputError([Problem(str(file), "devices", "", str(error), "Correct the profile.")]) from error
     return Plan(configuration, assembly, layout_hash(table), _hash(configuration))
@@ -115,77 +115,3 @@ def _hash(configuration: Configuration) -> str:
         "version": version("vigie"),
     }
     return hashlib.sha256(msgspec.json.encode(document, order="deterministic")).hexdigest()
-
-
-def _check_loops(
-    file: Path, configuration: Configuration, table: PointTable
-) -> tuple[list[Problem], tuple[LoopSpec, ...]]:
-    problems: list[Problem] = []
-    specs: list[LoopSpec] = []
-    writable = {decl.name for decl in configuration.points if decl.writable}
-    for place, raw in enumerate(configuration.gateway.loops):
-        where = f"loops.{place}"
-        try:
-            spec = LoopSpec.model_validate(raw)
-        except ValidationError as error:
-            problems.extend(_problems(file, where, error))
-            continue
-        names = [one.name for one in specs]
-        if spec.name in names:
-            problems.append(
-                Problem(
-                    str(file),
-                    f"{where}.name",
-                    repr(spec.name),
-                    "there is another loop of this name",
-                    "Rename one.",
-                )
-            )
-        unknown = {role: name for role, name in spec.points.items() if name not in table.index}
-        for role, name in unknown.items():
-            problems.append(
-                Problem(
-                    str(file),
-                    f"{where}.points.{role}",
-                    repr(name),
-                    "no such point",
-                    "Name one as DEVICE/POINT.",
-                )
-            )
-        if unknown:
-            continue
-        try:
-            loop = build_loop(spec)
-        except ParamError as error:
-            problems.append(
-                Problem(
-                    str(file), f"{where} ({error.kind}).{error.field}", "", error.reason, "Correct the loop."
-                )
-            )
-            continue
-        for name in loop.domain.writes:
-            if name not in writable:
-                problems.append(
-                    Problem(
-                        str(file),
-                        f"{where}.points",
-                        repr(name),
-                        "the loop writes it, its profile says read-only",
-                        "Bind a writable point.",
-                    )
-                )
-        specs.append(spec)
-    return problems, tuple(specs)
-
-
-def _problems(file: Path, where: str, error: ValidationError) -> list[Problem]:
-    return [
-        Problem(
-            str(file),
-            ".".join((where, *map(str, one["loc"]))),
-            "" if one["type"] == "missing" else repr(one["input"])[:80],
-            one["msg"],
-            "See docs/gateway-file.md.",
-        )
-        for one in error.errors()
-    ]

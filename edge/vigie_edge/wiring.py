@@ -1,9 +1,11 @@
 """What the processes of one agent share: made by the supervisor before it forks."""
 
 import dataclasses
+import errno
 import hashlib
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from vigie_edge.memory.board import Board
 from vigie_edge.memory.doorbell import Doorbell
 from vigie_edge.memory.image import ImageCodec, OutputCodec, TwoSlot
 from vigie_edge.memory.ring import Ring
+from vigie_protocols.errors import input_error
 
 RING_BYTES = 4 << 20
 MAILBOX_BYTES = 256 << 10
@@ -93,11 +96,28 @@ def prepare_runtime(plan: Plan) -> Path:
     """The runtime directory, in memory where the gateway file does not insist on a place; mode 0700.
 
     An agent whose configuration changed must not meet frames of the old one: layouts differ then, and the
-    slots' layout hash refuses them.
+    slots' layout hash refuses them. Raises InputError for a directory that no gateway could have. A disk
+    that is ill is no reason not to control: then the recorder says so, and goes on trying.
     """
-    wanted = plan.gateway.runtime_dir
-    wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return wanted
+    gateway = plan.gateway
+    file = str(plan.configuration.file)
+    _make(file, "state_dir", gateway.state_dir, 0o750, _ILL)
+    _make(file, "journal.directory", gateway.journal.directory, 0o750, _ILL)
+    _make(file, "runtime_dir", gateway.runtime_dir, 0o700, ())
+    return gateway.runtime_dir
+
+
+_ILL = (errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+
+
+def _make(file: str, field: str, directory: Path, mode: int, spared: Sequence[int]) -> None:
+    try:
+        directory.mkdir(mode=mode, parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in spared:
+            return
+        reason = f"cannot be made: {error.strerror}"
+        raise input_error(file, field, str(directory), reason, "Name another place, or make it.") from error
 
 
 def default_runtime(gateway: str, file: Path) -> Path:

@@ -193,7 +193,7 @@ class Gateway(Strict):
     journal: JournalSpec = Field(default_factory=dict, validate_default=True)
     runtime_dir: PathBeside = Field(default=Path("run"), validate_default=True)
     state_dir: PathBeside = Field(default=Path("state"), validate_default=True)
-    scan_s: float = Field(default=0.1, gt=0, le=10)
+    scan_s: float = Field(default=0.1, ge=0.01, le=10)
     safety: Safety = Safety()
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
 

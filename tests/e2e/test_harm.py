@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from asyncua import Client, ua
-
 from tests.e2e.stack import in_loop, until
+
 from vigie_sim.district import DistrictScenario
 from vigie_sim.pacing import AgentLost
 from vigie_sim.traffic.documents import NAMESPACE

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.stack import in_loop, until
+
 from vigie_sim.district import DistrictScenario
 from vigie_sim.inprocess import gateways_in_process, run_in_process
 from vigie_sim.wire import Counts, WireRun
@@ -51,13 +52,17 @@ async def killed_run(folder: Path) -> tuple[Counts, dict[str, float], list[dict[
             for agent in run.agents.values():
                 agent.kill_child("uplink")
         elif tick == 50:
-            await until(lambda: all(restarts(run, name, "uplink") for name in run.agents), "uplinks started again")
+            await until(
+                lambda: all(restarts(run, name, "uplink") for name in run.agents), "uplinks started again"
+            )
             await until(lambda: connected(run), "uplinks connected again")
         elif tick == 60:
             for agent in run.agents.values():
                 agent.kill_child("recorder")
         elif tick == 80:
-            await until(lambda: all(restarts(run, name, "recorder") for name in run.agents), "recorders started again")
+            await until(
+                lambda: all(restarts(run, name, "recorder") for name in run.agents), "recorders started again"
+            )
         elif tick == 90:
             broker_before = city_broker(run)
             os.kill(broker_before, signal.SIGKILL)

@@ -12,7 +12,6 @@ from vigie_protocols.errors import LinkDown
 from vigie_protocols.framing import read_frame
 from vigie_protocols.points import ClockTrust
 
-
 READY_S = 10.0
 """Wall seconds to wait for devices before the first tick; what is not there by then starts bad."""
 
@@ -37,7 +36,10 @@ class PacedField:
             await driver.open()
         # A device behind a broker shows a tick's state once: be there before the first tick.
         await asyncio.gather(*(driver.ready(READY_S) for driver in self.state.drivers.values()))
-        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            reader, writer = await asyncio.open_connection(host, int(port))
+        except OSError as error:
+            raise LinkDown(f"no simulator answers at {self.wiring.lockstep}: {error.strerror}") from error
         gateway = self.wiring.plan.gateway.gateway
         writer.write(lockstep.encode(lockstep.Hello(gateway, self.wiring.plan.layout, os.getpid())))
         watcher = asyncio.create_task(self._tell_staged(writer))

@@ -21,6 +21,7 @@ from vigie_edge.statefiles import AcknowledgedFile, StateFile
 from vigie_edge.telemetry import Publisher, Sample
 from vigie_edge.telemetry_records import Event, Samples
 from vigie_edge.wiring import RING_BYTES, Wiring
+from vigie_protocols.errors import TransientError
 
 PENDING_LIMIT = 16 << 20
 """Bytes kept in memory while the disk refuses; beyond it the rings fill, and then count what they lose."""
@@ -287,4 +288,9 @@ class Recorder:
 
 def run_recorder(wiring: Wiring) -> None:
     """The recorder process's whole life."""
-    Recorder(wiring).run()
+    try:
+        recorder = Recorder(wiring)
+    except OSError as error:
+        where = wiring.plan.gateway.journal.directory
+        raise TransientError(f"the journal in {where} cannot be opened: {error.strerror}") from error
+    recorder.run()

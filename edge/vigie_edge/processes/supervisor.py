@@ -20,11 +20,13 @@ from vigie_edge import clock
 from vigie_edge.local import LocalDesk
 from vigie_edge.memory.board import Board
 from vigie_edge.metrics import MetricsPort
-from vigie_edge.processes.alone import AlreadyRunning, alone, retire
+from vigie_edge.processes.alone import alone, retire
+from vigie_edge.processes.stop import let_signals_in
 from vigie_edge.wiring import Wiring
+from vigie_protocols.errors import VigieError
 
 _FIRST_BACKOFF_S = 0.02
-_MAX_BACKOFF_S = 5.0
+_MAX_BACKOFF_S = 1.0
 _STABLE_S = 10.0
 _STOP_S = 10.0
 _TURN_S = 0.25
@@ -44,6 +46,7 @@ def _field(wiring: Wiring) -> None:
     main = loop.create_task(run_field(wiring))
     loop.add_signal_handler(signal.SIGTERM, main.cancel)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    let_signals_in()
     with contextlib.suppress(asyncio.CancelledError):
         loop.run_until_complete(main)
 
@@ -97,6 +100,7 @@ class Supervisor:
             mains["uplink"] = _uplink
         self.children = {name: Child(name, main) for name, main in mains.items()}
         self._notify = _NotifySocket()
+        self._inherited: Callable[[], list[socket.socket]] = list
         self._progress = (-1, -1)
         self._progress_at = clock.monotonic()
 
@@ -111,6 +115,7 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         desk = LocalDesk(self.wiring, self.status)
         metrics = MetricsPort(self.wiring, self.status)
+        self._inherited = lambda: [*desk.sockets(), *metrics.sockets()]
         answered = self.wiring.bells.supervisor
         gc.collect()
         gc.freeze()
@@ -154,7 +159,7 @@ class Supervisor:
     def _start(self, child: Child, now: float) -> None:
         if retire(self.wiring.runtime, child.name):
             sys.stderr.write(f"{child.name}: one that was left over is ended\n")
-        # A signal that comes before the child has its own handlers must end it, not set our flag in it.
+        # A signal that comes before the child has its own handlers waits until it has them.
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
         pid = os.fork()
         if pid == 0:
@@ -163,13 +168,14 @@ class Supervisor:
                 signal.set_wakeup_fd(-1)
                 for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
                     signal.signal(number, signal.SIG_DFL)
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
+                for inherited in self._inherited():
+                    inherited.close()  # or somebody would go on waiting there for an answer when we are gone
                 _name_process(f"vigie:{child.name}")
                 with alone(self.wiring.runtime, child.name):
                     child.main(self.wiring)
                 code = 0
-            except AlreadyRunning as error:
-                sys.stderr.write(f"{error}\n")
+            except VigieError as error:
+                sys.stderr.write(f"{child.name}: {error}\n")
             except BaseException as error:  # noqa: BLE001 - the child's last word, then it is gone
                 import traceback
 

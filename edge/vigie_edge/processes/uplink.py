@@ -25,7 +25,7 @@ from vigie_edge.telemetry_records import Samples, event_decoder, samples_decoder
 from vigie_edge.wiring import Wiring
 from vigie_protocols import channel
 from vigie_protocols.envelope import load_key_ring, verify
-from vigie_protocols.errors import FrameError, LinkDown, Refused, SignatureError, TransientError
+from vigie_protocols.errors import FrameError, InputError, LinkDown, Refused, SignatureError, TransientError
 from vigie_protocols.keys import KeyRing
 from vigie_protocols.mqttlink import (
     Connected,
@@ -87,7 +87,11 @@ class Uplink:
         self._policies = plan.gateway.state_dir / "policies"
         self._keyring: KeyRing | None = None
         if spec.keyring is not None:
-            self._keyring = load_key_ring(spec.keyring, self.gateway)
+            try:
+                self._keyring = load_key_ring(spec.keyring, self.gateway)
+            except InputError as error:
+                # Telemetry needs no keys; control says by itself that it refuses every policy.
+                sys.stderr.write(f"uplink: no command will be taken: {error}\n")
         self._nonces: OrderedDict[str, float] = OrderedDict()
         self._reported = b""
         self._dirty_acks = False
