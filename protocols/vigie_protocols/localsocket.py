@@ -22,13 +22,19 @@ def ask(
             one.connect(str(runtime / SOCKET_NAME))
         except OSError as error:
             raise LinkDown(f"no agent answers at {runtime / SOCKET_NAME}: {error.strerror}") from error
-        one.sendall(json.dumps({"action": action, "args": args or {}, "holder": holder}).encode() + b"\n")
+        try:
+            one.sendall(json.dumps({"action": action, "args": args or {}, "holder": holder}).encode() + b"\n")
+        except ConnectionError as error:
+            raise LinkDown("the agent closed the connection") from error
         waiter.register(one, selectors.EVENT_READ)
         received = b""
         while not received.endswith(b"\n"):
             if not waiter.select(_ANSWER_S):
                 raise DeviceTimeout("the agent did not answer in 10 s")
-            data = one.recv(1 << 20)
+            try:
+                data = one.recv(1 << 20)
+            except ConnectionError as error:
+                raise LinkDown("the agent closed the connection") from error
             if not data:
                 raise LinkDown("the agent closed the connection")
             received += data

@@ -104,7 +104,9 @@ def water_gateway(folder: Path, site: WaterSite, **more: Any) -> Path:
         link["port"] = int(port)
     loop = data["loops"][0]
     loop["period_s"] = 0.1
-    loop["site"]["restart_delay_s"] = 0
+    # A test's water rises at once, and nobody waits for pumps to cool.
+    loop["site"] |= {"restart_delay_s": 0, "start_gap_s": 0, "level_rate_m_per_s": 100, "level_settle_s": 0}
+    loop["controllers"][0]["params"]["start_hold_s"] = 0
     for pump in loop["site"]["pumps"]:
         pump.update(min_run_s=1, min_off_s=1, max_starts_per_hour=60)
     folder.mkdir(parents=True, exist_ok=True)
@@ -200,7 +202,8 @@ class Agent:
         found = []
         for pid in self._pids:
             with contextlib.suppress(OSError):
-                if Path(f"/proc/{pid}/comm").read_text().startswith("vigie:"):
+                words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+                if "(vigie:" in words[0] and words[2].split()[0] != "Z":
                     found.append(pid)
         return found
 
@@ -229,6 +232,18 @@ def water_agent(folder: Path, **more: Any) -> Iterator[tuple[WaterSite, Agent]]:
             yield site, agent
         finally:
             agent.end()
+
+
+def outputs(agent: Agent) -> dict[str, Any]:
+    """What control wants written now, from its memory."""
+    from vigie_edge.config import load_plan
+    from vigie_edge.wiring import Bells, Wiring
+
+    plan = load_plan(agent.file)
+    wiring = Wiring(plan, agent.runtime, Bells())
+    found = wiring.outputs().read()
+    values = () if found is None else wiring.output_codec.unpack(found[1]).values
+    return {decl.name: value for decl, value in zip(plan.outputs, values, strict=False)}
 
 
 def events(agent: Agent) -> list[dict[str, Any]]:

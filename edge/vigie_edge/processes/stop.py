@@ -10,6 +10,12 @@ class StopFlag:
         self.asked = False
         signal.signal(signal.SIGTERM, self._set)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        let_signals_in()
 
     def _set(self, _signal: int, _frame: object) -> None:
         self.asked = True
+
+
+def let_signals_in() -> None:
+    """A child is forked with its signals held back until its handlers stand; from here on they come."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))

@@ -1,0 +1,132 @@
+"""Processes of the agent stopped and killed: outputs fall to safe values, nothing is lost, nobody runs twice."""
+
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.edge.wallclock import Agent, WaterSite, events, outputs, until, water_agent
+from vigie_edge.journal.journal import list_segments, read_committed
+from vigie_edge.journal.segment import Kind
+from vigie_edge.records import decode_control, decode_field
+
+COMMANDS = ("pump-station/pump.1.command", "pump-station/pump.2.command")
+
+
+def pumping(site: WaterSite) -> bool:
+    return any(site.values()[name] for name in COMMANDS)
+
+
+def at_safe_values(site: WaterSite) -> bool:
+    values = site.values()
+    return not pumping(site) and float(values["basin/gate.command"]) == 100.0
+
+
+def begin_pumping(site: WaterSite) -> None:
+    site.level = 2.0
+    until(lambda: pumping(site), why="for a pump")
+
+
+def test_outputs_expire_without_control_and_come_again(tmp_path: Path) -> None:
+    with water_agent(tmp_path) as (site, agent):
+        begin_pumping(site)
+        control = agent.kill("control", signal.SIGSTOP)
+        until(lambda: at_safe_values(site), why="for the safe values")
+        os.kill(control, signal.SIGCONT)
+        until(lambda: pumping(site), why="for outputs after the stop")
+        assert agent.counters()["field.safe_writes"] > 0
+        until(lambda: {"control-silent", "control-back"} <= {one["what"] for one in events(agent)})
+        assert agent.pid("control") == control, "it was only asleep"
+
+        # Killed with nobody to start it again: field alone holds the promise.
+        assert agent.process is not None
+        os.kill(agent.process.pid, signal.SIGSTOP)
+        os.kill(control, signal.SIGKILL)
+        until(lambda: at_safe_values(site), why="for the safe values again")
+        os.kill(agent.process.pid, signal.SIGCONT)
+        until(lambda: pumping(site), why="for the next control")
+        assert agent.pid("control") != control
+
+
+def test_a_killed_field_comes_back_and_control_saw_bad_readings(tmp_path: Path) -> None:
+    with water_agent(tmp_path) as (site, agent):
+        begin_pumping(site)
+        assert agent.process is not None
+        field = agent.pid("field")
+        os.kill(agent.process.pid, signal.SIGSTOP)  # so that it is not started again at once
+        os.kill(field, signal.SIGKILL)
+        until(lambda: not any(outputs(agent)[name] for name in COMMANDS), why="for control to rest the pumps")
+        os.kill(agent.process.pid, signal.SIGCONT)
+        until(lambda: agent.pid("field") != field)
+        until(lambda: any(outputs(agent)[name] for name in COMMANDS), why="for control to see again")
+        until(lambda: pumping(site), why="for outputs after field's restart")
+        assert agent.counters()["control.restarts"] == 0
+
+
+def test_a_recorder_killed_twenty_times_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    chance = random.Random(3)
+    with water_agent(tmp_path) as (site, agent):
+        for turn in range(20):
+            site.level = 1.5 + 0.1 * (turn % 10)
+            turns = agent.counters()["recorder.turns"]
+            until(lambda least=turns + chance.randrange(4): agent.counters()["recorder.turns"] >= least)
+            agent.kill("recorder")
+            until(lambda ended=turn + 1: agent.status()["processes"]["recorder"]["restarts"] == ended)
+        site.level = 1.4
+        agent.pid("recorder")
+        until(lambda: agent.counters()["recorder.backlog"] == 0)
+        assert agent.stop() == 0
+        counters = {name: value for name, value in board(agent).items() if name.endswith("_lost")}
+        assert set(counters.values()) == {0}, counters
+        scans = Counter(record.scan for record in replayed(agent, Kind.SCAN, decode_control))
+        assert max(scans.values()) == 1, "a scan stands in the journal twice"
+        assert sorted(scans) == list(range(1, max(scans) + 1)), "a scan is missing"
+        assert max(scans) == board(agent)["control.scans"]
+        readings = replayed(agent, Kind.READINGS, decode_field)
+        changes = sum(len(one.changes) for one in readings if hasattr(one, "changes"))
+        assert changes == board(agent)["field.readings"]
+        indices: dict[int, list[int]] = {}
+        for epoch, _, path in list_segments(agent.journal / "telemetry"):
+            indices.setdefault(epoch, []).extend(record.index for record in read_committed(path)[1])
+        for rows in indices.values():
+            assert rows == list(range(rows[0], rows[0] + len(rows)))
+
+
+def replayed(agent: Agent, kind: Kind, decode: Callable[[bytes], object]) -> list[object]:
+    return [
+        decode(record.payload)
+        for _, _, path in list_segments(agent.journal / "replay")
+        for record in read_committed(path)[1]
+        if record.kind is kind
+    ]
+
+
+def board(agent: Agent) -> dict[str, int]:
+    from vigie_edge.memory.board import Board
+
+    return Board(agent.runtime / "board").all()
+
+
+def test_a_killed_supervisor_leaves_control_running_and_a_new_one_replaces_it(tmp_path: Path) -> None:
+    with water_agent(tmp_path) as (site, agent):
+        begin_pumping(site)
+        agent.status()
+        control, field = agent.pid("control"), agent.pid("field")
+        assert agent.process is not None
+        agent.process.kill()
+        agent.process.wait()
+        scans = board(agent)["control.scans"]
+        until(lambda: board(agent)["control.scans"] > scans + 5, why="for control to go on alone")
+        beat = site.values()["basin/heartbeat"]
+        until(lambda: site.values()["basin/heartbeat"] != beat and pumping(site))
+        agent.start()
+        for name, old in (("control", control), ("field", field)):
+            assert agent.pid(name) != old
+            assert not Path(f"/proc/{old}").exists() or "Z" in Path(f"/proc/{old}/stat").read_text().split()[2]
+        until(lambda: pumping(site))
+        assert agent.stop() == 0
+        assert agent.left_over() == []
+        scans_seen = Counter(record.scan for record in replayed(agent, Kind.SCAN, decode_control))
+        assert max(scans_seen.values()) == 1, "two controls have scanned"
