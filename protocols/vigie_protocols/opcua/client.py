@@ -30,17 +30,16 @@ from vigie_protocols.opcua.nodes import (
     nodes_of,
     read_node,
     split,
-    to_datetime,
-    to_utc,
 )
+from vigie_protocols.opcua.plain import Got
 from vigie_protocols.opcua.session import (
     TRANSIENT_CODES,
     UNSTAMPED,
+    ReadRequest,
     Session,
     code_name,
     connect,
     node_id,
-    read_request,
     write_value,
 )
 from vigie_protocols.pointcodec import encode_point
@@ -85,7 +84,7 @@ class OpcUaDriver:
         self._refresh_s = REFRESH * min(limits) if link.publishing_s else min(rates)
         self._session: Session | None = None
         self._ids: dict[int, Any] = {}
-        self._plans: list[tuple[ReadPlan, Any]] = []
+        self._plans: list[tuple[ReadPlan, ReadRequest]] = []
         self._largest = LARGEST
         self._lock = asyncio.Lock()
         self._retry_at = float("-inf")
@@ -189,7 +188,7 @@ class OpcUaDriver:
                     raw,
                     node.variant,
                     node.array,
-                    to_datetime(instant) if node.stamped else None,
+                    instant if node.stamped else None,
                 )
                 for node, raw, instant, _ in rows
             ]
@@ -210,7 +209,7 @@ class OpcUaDriver:
         """Read the arrays and words of which one part is to be written and the rest is not known."""
         unknown = list({id(node): node for node in nodes if node.shared and node.raw is None}.values())
         if unknown:
-            request = read_request([self._ids[id(node)] for node in unknown])
+            request = ReadRequest([self._ids[id(node)] for node in unknown])
             results = await self._request(session, session.read(request))
             for node, result in zip(unknown, results, strict=True):
                 read_node(node, result)
@@ -257,7 +256,7 @@ class OpcUaDriver:
         self._plans = []
         for start in range(0, len(self._nodes), self._largest):
             nodes = self._nodes[start : start + self._largest]
-            self._plans.append((ReadPlan(nodes), read_request([self._ids[id(node)] for node in nodes])))
+            self._plans.append((ReadPlan(nodes), ReadRequest([self._ids[id(node)] for node in nodes])))
 
     async def _subscribe(self) -> None:
         session = self._session
@@ -284,7 +283,7 @@ class OpcUaDriver:
         """The next poll subscribes anew."""
         self._subscribed = False
 
-    def _notified(self, rows: list[tuple[int, Any]]) -> None:
+    def _notified(self, rows: list[tuple[int, Got]]) -> None:
         now = self._clock()
         for place, result in rows:
             node = self._nodes[place]
@@ -293,7 +292,7 @@ class OpcUaDriver:
             # A notification may be older than our last write: writes build on explicit reads only.
             node.raw = held
             self.state.counters.readings += len(node.indices)
-            for answer in split(node, row, quality, to_utc(result.SourceTimestamp), now):
+            for answer in split(node, row, quality, result.source, now):
                 self._deliver(answer)
 
     async def _read(self, now: float) -> list[Answer]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from vigie_protocols.addresses import OpcUaAddress, Variant
 from vigie_protocols.driver import Answer, DevicePoints
+from vigie_protocols.opcua.plain import Got
 from vigie_protocols.pointcodec import from_variant
 from vigie_protocols.points import Quality, Value, ValueType
 from vigie_protocols.profile import PointDecl
@@ -134,16 +135,14 @@ class ReadPlan:
         self.indices = tuple(index for node in nodes for index in node.indices)
         self.points = len(self.indices)
 
-    def answers(self, results: Sequence[Any], arrival: float) -> list[Answer]:
-        """What the DataValues of one read, in the order of ``nodes``, say."""
+    def answers(self, results: Sequence[Got], arrival: float) -> list[Answer]:
+        """What the results of one read, in the order of ``nodes``, say."""
         values: list[Value] = []
         rows: list[tuple[NodePoints, list[Value | None], Quality, float]] = []
-        first_stamp = results[0].SourceTimestamp if results else None
-        source = to_utc(first_stamp)
+        source = results[0].source if results else 0.0
         uniform = True
         for node, result in zip(self.nodes, results, strict=True):
-            stamp = result.SourceTimestamp
-            here = source if stamp == first_stamp else to_utc(stamp)
+            here = result.source
             row, quality = read_node(node, result)
             rows.append((node, row, quality, here))
             if quality is not Quality.GOOD or here != source or None in row:
@@ -163,13 +162,12 @@ class ReadPlan:
         return Answer(self.indices, values, Quality.BAD, 0.0, arrival)
 
 
-def read_node(node: NodePoints, result: Any) -> tuple[list[Value | None], Quality]:
-    """Values and quality of one DataValue; keeps what writes and bad readings need later."""
-    status = result.StatusCode.value if result.StatusCode is not None else 0
-    quality = _QUALITIES[status >> 30]
-    if quality is Quality.BAD or result.Value is None:
+def read_node(node: NodePoints, result: Got) -> tuple[list[Value | None], Quality]:
+    """Values and quality of one result; keeps what writes and bad readings need later."""
+    quality = _QUALITIES[result.status >> 30]
+    if quality is Quality.BAD or result.raw is None:
         return list(node.values), Quality.BAD
-    raw = result.Value.Value
+    raw = result.raw
     row = node.decode(raw)
     if None in row:
         node.values = [old if new is None else new for old, new in zip(node.values, row, strict=True)]

@@ -8,12 +8,13 @@ import hashlib
 import logging
 import struct
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from asyncua import Client, ua
+from asyncua.common.utils import Buffer
 from asyncua.crypto import security_policies, uacrypto
+from asyncua.ua.ua_binary import nodeid_to_binary, struct_from_binary, struct_to_binary
 from cryptography import x509
 
 from vigie_protocols.errors import (
@@ -25,6 +26,9 @@ from vigie_protocols.errors import (
     VigieError,
 )
 from vigie_protocols.gateway import Link, OpcUaSecurity
+from vigie_protocols.opcua import plain
+from vigie_protocols.opcua.nodes import to_datetime, to_utc
+from vigie_protocols.opcua.plain import Got
 
 # The library logs a traceback for every connection that breaks. We report each as an error of ours instead.
 logging.getLogger("asyncua.client").setLevel(logging.CRITICAL)
@@ -46,6 +50,16 @@ UNSTAMPED: Final = ua.StatusCodes.BadWriteNotSupported
 """The answer of servers that take a value but not a source timestamp with it."""
 TOO_MANY: Final = ua.StatusCodes.BadTooManyOperations
 
+_SHORT: Final = (
+    "_request_handle",
+    "_request_id",
+    "_callbackmap",
+    "_connection",
+    "authentication_token",
+    "timeout",
+)
+"""Inner parts of the library that packed requests need; without them its own way is taken."""
+
 
 def node_id(node: str, prefix: str, namespace: int) -> Any:
     """A profile's node as a NodeId; raises PermanentError when it is none."""
@@ -58,19 +72,38 @@ def node_id(node: str, prefix: str, namespace: int) -> Any:
         raise PermanentError(f"{text!r} is no node id: {error}") from None
 
 
-def read_request(nodes: Sequence[Any]) -> Any:
-    """A prepared Read of the values of these nodes, to be sent as often as wanted."""
-    params = ua.ReadParameters()
-    params.TimestampsToReturn = ua.TimestampsToReturn.Source
-    params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=ua.AttributeIds.Value) for node in nodes]
-    return params
+class ReadRequest:
+    """A prepared Read of the values of some nodes, to be sent as often as wanted."""
+
+    def __init__(self, nodes: Sequence[Any]) -> None:
+        self.params = ua.ReadParameters()
+        self.params.TimestampsToReturn = ua.TimestampsToReturn.Source
+        value = ua.AttributeIds.Value
+        self.params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=value) for node in nodes]
+        self.body: bytes = struct_to_binary(self.params)
+        self.count = len(nodes)
 
 
-def write_value(node: Any, raw: Any, variant: str, array: bool, stamp: datetime | None) -> Any:
-    """One write of a value with its source timestamp."""
-    value = ua.Variant(raw, ua.VariantType[variant], is_array=array)
-    data = ua.DataValue(value, StatusCode=None, SourceTimestamp=stamp)
-    return ua.WriteValue(NodeId=node, AttributeId=ua.AttributeIds.Value, Value=data)
+def write_value(node: Any, raw: Any, variant: str, array: bool, instant: float | None) -> bytes:
+    """One write of a value with its source timestamp (UTC seconds), packed."""
+    kind = ua.VariantType[variant]
+    try:
+        packed = plain.pack_variant(kind.value, array, raw)
+    except (struct.error, OverflowError, TypeError):
+        packed = None  # the library says what is wrong
+    if packed is not None:
+        ticks = None if instant is None else plain.filetime(instant)
+        return plain.pack_write(nodeid_to_binary(node), plain.pack_value(packed, None, ticks))
+    stamp = None if instant is None else to_datetime(instant)
+    data = ua.DataValue(ua.Variant(raw, kind, is_array=array), StatusCode=None, SourceTimestamp=stamp)
+    return bytes(struct_to_binary(ua.WriteValue(NodeId=node, AttributeId=ua.AttributeIds.Value, Value=data)))
+
+
+def got(value: Any) -> Got:
+    """A DataValue of the library as ours."""
+    status = 0 if value.StatusCode is None else value.StatusCode.value
+    raw = None if value.Value is None else value.Value.Value
+    return Got(raw, status, to_utc(value.SourceTimestamp))
 
 
 class Session:
@@ -79,6 +112,9 @@ class Session:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._ua = client.uaclient
+        self._short = all(hasattr(self._ua.protocol, name) for name in _SHORT)
+        self._token: Any = None
+        self._packed_token = b""
 
     @property
     def alive(self) -> bool:
@@ -93,26 +129,74 @@ class Session:
             raise DeviceRefused(f"the server has no namespace {uri!r}, only {', '.join(known)}")
         return int(known.index(uri))
 
-    async def read(self, request: Any) -> list[Any]:
-        """One Read service call: a DataValue per node."""
-        return list(await _ours(self._ua.session.read(request), "read"))
+    async def read(self, request: ReadRequest) -> list[Got]:
+        """One Read service call: a result per node."""
+        results: list[Got] = await _ours(self._read(request), "read")
+        return results
 
-    async def write(self, values: Sequence[Any]) -> list[int]:
-        """One Write service call: a status code per value."""
-        params = ua.WriteParameters()
-        params.NodesToWrite = list(values)
-        return [status.value for status in await _ours(self._ua.session.write(params), "write")]
+    async def _read(self, request: ReadRequest) -> list[Got]:
+        if not self._short:
+            return [got(row) for row in await self._ua.session.read(request.params)]
+        answer = await self._exchange(plain.READ, request.body)
+        found = plain.read_results(bytes(answer), request.count)
+        if found is None:
+            response = struct_from_binary(ua.ReadResponse, answer)
+            response.ResponseHeader.ServiceResult.check()
+            found = [got(row) for row in response.Results]
+        return found
+
+    async def write(self, values: Sequence[bytes]) -> list[int]:
+        """One Write service call of values from ``write_value``: a status code each."""
+        codes: list[int] = await _ours(self._write(values), "write")
+        return codes
+
+    async def _write(self, values: Sequence[bytes]) -> list[int]:
+        body = plain.pack_rows(values)
+        if not self._short:
+            params = struct_from_binary(ua.WriteParameters, Buffer(body))
+            return [status.value for status in await self._ua.session.write(params)]
+        answer = await self._exchange(plain.WRITE, body)
+        found = plain.write_results(bytes(answer), len(values))
+        if found is None:
+            response = struct_from_binary(ua.WriteResponse, answer)
+            response.ResponseHeader.ServiceResult.check()
+            found = [status.value for status in response.Results]
+        return found
+
+    async def _exchange(self, service: bytes, body: bytes) -> Any:
+        """One request of packed parameters and its answer, as the library would send it itself."""
+        protocol = self._ua.protocol
+        if protocol is None or protocol.transport is None:
+            raise ConnectionError("the connection is closed")
+        if protocol.pre_request_hook:
+            await protocol.pre_request_hook()
+        if protocol.authentication_token is not self._token:
+            self._token = protocol.authentication_token
+            self._packed_token = nodeid_to_binary(self._token)
+        protocol._request_handle += 1
+        timeout_ms = round(protocol.timeout * 1000)
+        header = plain.request_header(self._packed_token, protocol._request_handle, timeout_ms)
+        number = protocol._request_id + 1
+        protocol.revolve_security_token()
+        message = protocol._connection.message_to_binary(service + header + body, request_id=number)
+        protocol._request_id = number
+        future = protocol._callbackmap[number] = asyncio.get_running_loop().create_future()
+        protocol.transport.write(message)
+        async with asyncio.timeout(protocol.timeout):
+            answer = await future
+        protocol.check_answer(answer, "")
+        return answer
 
     async def subscribe(
         self,
         items: Sequence[tuple[Any, float, int]],
         publishing_s: float,
-        notify: Callable[[list[tuple[int, Any]]], None],
+        notify: Callable[[list[tuple[int, Got]]], None],
         ended: Callable[[], None],
     ) -> list[int]:
         """Monitor (node, sampling seconds, queue size) items; a status code per item.
 
-        ``notify`` gets (place of the item, DataValue) in the order of the notifications; ``ended`` is
+        ``notify`` gets (place of the item, its value) in the order of the notifications; ``ended`` is
         called when the server gives the subscription up while the session stands.
         """
         params = ua.CreateSubscriptionParameters()
@@ -122,10 +206,10 @@ class Session:
         params.PublishingEnabled = True
 
         def received(result: Any) -> None:
-            rows: list[tuple[int, Any]] = []
+            rows: list[tuple[int, Got]] = []
             for part in result.NotificationMessage.NotificationData or ():
                 if isinstance(part, ua.DataChangeNotification):
-                    rows.extend((item.ClientHandle, item.Value) for item in part.MonitoredItems)
+                    rows.extend((item.ClientHandle, got(item.Value)) for item in part.MonitoredItems)
                 elif isinstance(part, ua.StatusChangeNotification):
                     ended()
             if rows:
