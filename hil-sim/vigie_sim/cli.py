@@ -12,14 +12,14 @@ from rich.table import Table
 
 from vigie_protocols.errors import InputError, VigieError, input_error
 from vigie_sim import report as reports
-from vigie_sim.bench.cli import bench
+from vigie_sim.bench.cli import bench_app
 from vigie_sim.traffic.cli import traffic_app
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Le simulateur / The hardware-in-the-loop simulator."
 )
 app.add_typer(traffic_app, name="traffic")
-app.command()(bench)
+app.add_typer(bench_app, name="bench")
 console = Console()
 
 Report = Annotated[Path | None, typer.Option("--report", help="Write the report (JSON) here.")]
@@ -53,14 +53,9 @@ def run(
 ) -> None:
     """Put every signal of a SUMO scenario under real agents over OPC UA, in lock-step, for its whole time."""
     from vigie_controllers.loops import ControllerSpec
-    from vigie_controllers.registry import KINDS
     from vigie_sim.foreign import ForeignScenario
 
-    known = sorted(name for name, kind in KINDS.items() if kind.domain == "signal")
-    if controller not in known:
-        raise input_error(
-            "command line", "--controller", controller, "no such kind", f"Take one of {', '.join(known)}."
-        )
+    _check_controller(controller)
     chain = [controller, *(name for name in ("signal.actuated",) if name != controller)]
     scenario = ForeignScenario(sumo, [ControllerSpec(kind=name) for name in chain])
     ticks = None if seconds is None else round(seconds)
@@ -111,22 +106,34 @@ def demo(
     stay: Annotated[bool, typer.Option(help="Keep the page up at the end, until Ctrl-C.")] = False,
     minutes: Annotated[float | None, typer.Option(help="Only the first so many simulated minutes.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Keep everything it writes here.")] = None,
+    controller: Annotated[str, typer.Option(help="Kind that leads at every signal.")] = "signal.actuated",
 ) -> None:
     """Bring up the whole district, run an hour of it in lock-step, and compare it with no control."""
     import uvloop
 
     from vigie_sim.demoscreen import run_demo
 
+    _check_controller(controller)
+
     with tempfile.TemporaryDirectory(prefix="vigie-demo-") as temporary:
         place = folder or Path(temporary)
         duration = None if minutes is None else 60 * minutes
-        whole = uvloop.run(run_demo(place, seed, duration, headless, stay, console))
+        whole = uvloop.run(run_demo(place, seed, duration, headless, stay, console, controller))
     if report is not None:
         reports.write(report, whole)
     if score is not None:
         reports.write(score, reports.score_of(whole))
     if whole["monitor_trips"] or whole["samples_lost"] or whole["samples_duplicated"]:
         raise typer.Exit(1)
+
+
+def _check_controller(kind: str) -> None:
+    from vigie_controllers.registry import KINDS
+
+    known = sorted(name for name, one in KINDS.items() if one.domain == "signal")
+    if kind not in known:
+        remedy = f"Take one of {', '.join(known)}."
+        raise input_error("command line", "--controller", kind, "no such kind of signal controller", remedy)
 
 
 def _run_in_process(scenario: Any, seed: int, ticks: int | None, _central: bool) -> dict[str, Any]:

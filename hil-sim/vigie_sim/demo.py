@@ -14,7 +14,7 @@ import yaml
 from vigie_protocols.errors import PermanentError, VigieError
 from vigie_sim import report as reports
 from vigie_sim.agents import command
-from vigie_sim.district import DISTRICT, DistrictScenario
+from vigie_sim.district import ACTUATED, DISTRICT, DistrictScenario
 from vigie_sim.districtmap import inventory
 from vigie_sim.faults.proxy import Mode, Proxy
 from vigie_sim.traffic.district import folder as traffic_folder
@@ -66,13 +66,18 @@ class Progress:
 
 
 class Demo:
-    """One demonstration run. listen: where the page is served; show: called with the progress each tick."""
+    """One demonstration run. listen: where the page is served; controller: the kind that leads at every signal."""
 
     def __init__(
-        self, folder: Path, seed: int = 1, duration_s: float | None = None, listen: str = "127.0.0.1:0"
+        self,
+        folder: Path,
+        seed: int = 1,
+        duration_s: float | None = None,
+        listen: str = "127.0.0.1:0",
+        controller: str = ACTUATED,
     ) -> None:
         self.folder = folder
-        self.scenario = DistrictScenario(duration_s)
+        self.scenario = DistrictScenario(duration_s, controller)
         self.scenario.open_bus(folder / "bus")
         self.run = WireRun(self.scenario, folder, seed, listen=listen, on_tick=self._on_tick)
         self.run.uplinks = self._proxied

@@ -82,11 +82,11 @@ def comparison(document: dict[str, Any]) -> Table:
 
 
 async def run_demo(
-    folder: Path, seed: int, duration_s: float | None, headless: bool, stay: bool, console: Console
+    folder: Path, seed: int, duration_s: float | None, headless: bool, stay: bool, console: Console, controller: str
 ) -> dict[str, Any]:
     """The whole demo; returns the report."""
     console.print("Démarrage du district… / Starting the district…")
-    demo = Demo(folder, seed, duration_s, "127.0.0.1:0" if headless else free_listen())
+    demo = Demo(folder, seed, duration_s, "127.0.0.1:0" if headless else free_listen(), controller)
     try:
         page = await demo.start()
         address = "" if headless else page
