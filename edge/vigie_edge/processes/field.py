@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from vigie_edge.config import FIRST_DEVICE_POINT
 from vigie_edge.memory.image import Columns
+from vigie_edge.pulses import Pulses
 from vigie_edge.records import Change as Reported
 from vigie_edge.records import Note, Readings, encode
 from vigie_edge.wiring import Wiring
@@ -66,6 +67,7 @@ class FieldState:
         self._output_at = {point: place for place, point in enumerate(self._points_of)}
         self._up: dict[str, bool] = {}
         self._beats = self._find_beats()
+        self._pulses = Pulses(self.plan.points)
 
     def _find_beats(self) -> dict[int, "Heartbeat"]:
         places = {decl.name: index for index, decl in enumerate(self.plan.points)}
@@ -89,6 +91,7 @@ class FieldState:
             columns.arrival,
         )
         quality, source, arrival = int(answer.quality), answer.source_time, answer.arrival
+        pulses = self._pulses.watched
         for index, value in zip(answer.indices, answer.values, strict=True):
             place = index + FIRST_DEVICE_POINT
             if quality == 0:
@@ -99,6 +102,8 @@ class FieldState:
                 sources[place] = source
                 arrivals[place] = arrival
                 continue
+            if place in pulses and quality:
+                value = self._pulse(place, bool(value), source, arrival)
             values[place] = value
             qualities[place] = quality
             sources[place] = source
@@ -107,6 +112,24 @@ class FieldState:
             if place in self._urgent:
                 self.urgent_change = True
         self.arrived()
+
+    def _pulse(self, place: int, value: bool, source: float, arrival: float) -> bool:
+        """A point that latches or counts has changed: what to show of it."""
+        shown, counter = self._pulses.changed(place, value, self.board.get("control.scans"), self.columns)
+        if counter is not None:
+            good = int(Quality.GOOD)
+            self._changes.append((counter, self.columns.values[counter], good, source, arrival))
+        return shown
+
+    def _end_pulses(self, now: float) -> None:
+        """Pulses that a scan has seen are over; counters are as good as what they count."""
+        columns = self.columns
+        for place in self._pulses.seen(self.board.get("control.scans")):
+            columns.values[place] = False
+            self._changes.append((place, False, columns.quality[place], columns.source[place], now))
+        for place, counter in self._pulses.counters():
+            columns.quality[counter] = columns.quality[place]
+            columns.arrival[counter] = columns.arrival[place]
 
     def age(self, now: float) -> None:
         """Readings older than their point's limit become bad: a link that says nothing is no link."""
@@ -121,6 +144,8 @@ class FieldState:
 
     def publish(self, tick: int, now: float, utc: float) -> None:
         """Close an image for control and tell the recorder what changed."""
+        if self._pulses.watched:
+            self._end_pulses(now)
         columns = self.columns
         place = self._utc_place
         columns.values[place] = utc
