@@ -2,16 +2,35 @@
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from vigie_protocols.errors import input_error
 from vigie_sim.bench.areas import AREAS
 from vigie_sim.bench.figures import Figures, Row, surroundings, table, write
+from vigie_sim.bench.traffic.cli import ListCommand, traffic
+
+_AREAS = "areas"
 
 
+class BenchGroup(TyperGroup):
+    """``bench AREA...`` and sub-commands side by side: a first word that is no sub-command belongs to areas."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name of the areas' command first where it is left out."""
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = [_AREAS, *args]
+        return super().parse_args(ctx, args)
+
+
+bench_app = typer.Typer(cls=BenchGroup, help="Measure, each figure beside its reference in the same run.")
+bench_app.command("traffic", cls=ListCommand)(traffic)
+
+
+@bench_app.command(_AREAS)
 def bench(
     areas: Annotated[
         list[str] | None, typer.Argument(help=f"Of {', '.join(AREAS)}; all when none is named.")

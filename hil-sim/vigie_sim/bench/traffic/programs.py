@@ -1,0 +1,148 @@
+"""Signal programs for the references: the network's own phases under the same real clearances as ours.
+
+``fixed``: parameters of our fixed-time controller that repeat the network's plan, its offset included.
+``sumo_*``: programs that SUMO itself runs (its types ``actuated`` and ``delay_based``).
+"""
+
+import math
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from vigie_sim.traffic.derive import Clearances, Junction
+from vigie_sim.traffic.network import Network, Signal
+from vigie_sim.traffic.phases import GREEN
+
+MAX_GREEN_S = 50.0
+LONGEST_CYCLE_S = 240.0
+SHORTEST_CYCLE_S = 20.0
+"""What the fixed-time controller takes."""
+
+
+def fixed_params(network: Network, junction: Junction, epoch: float, begin: float) -> dict[str, Any]:
+    """Parameters of ``signal.fixed``: the network's splits (raised where minimum times ask it) and offset.
+
+    epoch: UTC seconds of the run's first instant, which is SUMO's second ``begin``. A program of several
+    rings has no splits of its own: its cycle is shared evenly.
+    """
+    phases = junction.site.phases
+    if len({phase.ring for phase in phases}) > 1:
+        return {}
+    signal = network.signals[junction.signal]
+    splits, lead = _splits(signal, junction)
+    least = {
+        one.id: max(one.min_green_s, one.walk_s + one.ped_clear_s) + one.yellow_s + one.red_clear_s
+        for one in phases
+    }
+    splits = {number: max(splits[number], least[number]) for number in splits}
+    spare = sum(splits.values()) - sum(least.values())
+    room = LONGEST_CYCLE_S - sum(least.values())
+    if spare > room > 0:
+        splits = {n: least[n] + (splits[n] - least[n]) * room / spare for n in splits}
+    if sum(splits.values()) < SHORTEST_CYCLE_S:
+        scale = SHORTEST_CYCLE_S / sum(splits.values())
+        splits = {number: own * scale for number, own in splits.items()}
+    cycle = sum(splits.values())
+    # SUMO begins a cycle at its second ``offset``; the controller counts from UTC midnight of 1970.
+    offset = (epoch - begin + signal.offset + lead) % cycle
+    return {"plans": {"normal": {"splits_s": splits, "offset_s": round(offset, 3)}}}
+
+
+def _splits(signal: Signal, junction: Junction) -> tuple[dict[int, float], float]:
+    """Seconds from each phase's begin to the next one's, and when in the cycle the first phase begins."""
+    feet = {one.link for one in signal.connections if one.crossing}
+
+    def opened(state: str) -> frozenset[int]:
+        return frozenset(n for n, letter in enumerate(state) if letter in GREEN and n not in feet)
+
+    numbers = {opened(slot.stage.state): slot.number for slot in junction.head.slots}
+    splits = {slot.number: 0.0 for slot in junction.head.slots}
+    first = junction.head.slots[0].number
+    current: int | None = None
+    at, before, lead = 0.0, 0.0, None
+    for stage in signal.stages:
+        if not any(letter in "yYu" for letter in stage.state):
+            current = numbers.get(opened(stage.state), current)
+        if current is None:
+            before += stage.duration
+        else:
+            splits[current] += stage.duration
+        if lead is None and current == first:
+            lead = at
+        at += stage.duration
+    if current is not None:
+        splits[current] += before
+    return splits, lead or 0.0
+
+
+def write_programs(
+    path: Path, network: Network, junctions: Sequence[Junction], kind: str, times: Clearances
+) -> Path:
+    """An additional file for SUMO with one program of type ``kind`` per signal; returns ``path``.
+
+    Greens last 5 to 50 s (longer where pedestrians need it), closing links are yellow, then all red, for the
+    seconds of ``times``.
+    """
+    root = ET.Element("additional")
+    for junction in junctions:
+        logic = ET.SubElement(root, "tlLogic", id=junction.signal, type=kind, programID="bench", offset="0")
+        for state, least, most in _program(network, junction, times):
+            row = ET.SubElement(logic, "phase", state=state, duration=f"{least:g}")
+            if most > least:
+                row.set("minDur", f"{least:g}")
+                row.set("maxDur", f"{most:g}")
+    ET.ElementTree(root).write(path, encoding="utf-8")
+    return path
+
+
+def _program(network: Network, junction: Junction, times: Clearances) -> Iterator[tuple[str, float, float]]:
+    """(state, least, most seconds) of every stage; least = most: a fixed one."""
+    feet = frozenset(link for group in junction.head.groups if group.pedestrian for link in group.links)
+    stages = _greens(junction)
+    for place, (state, numbers) in enumerate(stages):
+        following = stages[(place + 1) % len(stages)][0]
+        own = [phase for phase in junction.site.phases if phase.id in numbers]
+        clearing = max(phase.ped_clear_s for phase in own)
+        walking = max(phase.walk_s for phase in own)
+        closing = [n for n in feet if state[n] in GREEN and following[n] not in GREEN]
+        least = max(times.min_green_s, walking if closing else walking + clearing)
+        yield state, least, max(MAX_GREEN_S, least + 1)
+        if closing and clearing:
+            state = "".join("r" if n in closing else letter for n, letter in enumerate(state))
+            yield state, math.ceil(clearing), math.ceil(clearing)
+        between = "".join(map(_between, state, following))
+        if "y" in between:
+            yield between, times.yellow_s, times.yellow_s
+            yield between.replace("y", "r"), times.red_s, times.red_s
+
+
+def _greens(junction: Junction) -> list[tuple[str, frozenset[int]]]:
+    """The greens in turn and their phases; two rings go side by side."""
+    slots = junction.head.slots
+    found: list[tuple[str, frozenset[int]]] = []
+    for barrier in sorted({slot.barrier for slot in slots}):
+        rings = [
+            [slot for slot in slots if slot.ring == ring and slot.barrier == barrier]
+            for ring in sorted({slot.ring for slot in slots})
+        ]
+        rings = [ring for ring in rings if ring]
+        for step in range(max(map(len, rings))):
+            together = [ring[min(step, len(ring) - 1)] for ring in rings]
+            state = "".join(map(_either, *[slot.stage.state for slot in together]))
+            found.append((state, frozenset(slot.number for slot in together)))
+    return found
+
+
+def _either(*letters: str) -> str:
+    if "g" in letters:
+        return "g"
+    return "G" if "G" in letters else letters[0]
+
+
+def _between(now: str, following: str) -> str:
+    if now in GREEN:
+        if following in GREEN:
+            return "g" if "g" in (now, following) else "G"
+        return "y"
+    return now if now == following else "r"
