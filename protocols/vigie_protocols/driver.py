@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from vigie_protocols.gateway import Configuration, Device, Link
+from vigie_protocols.gateway import Configuration, Device
 from vigie_protocols.points import Quality, Reading, Value
 from vigie_protocols.profile import PointDecl, Profile
 
@@ -178,28 +178,3 @@ def devices_of(configuration: Configuration, link: str) -> list[DevicePoints]:
         for device in configuration.gateway.devices
         if device.link == link
     ]
-
-
-def make_driver(
-    name: str,
-    link: Link,
-    devices: Sequence[DevicePoints],
-    deliver: Deliver,
-    clock: Callable[[], float],
-    jitter: Callable[[], float],
-) -> Driver:
-    """The driver for one link; its library is imported only now.
-
-    clock: monotonic seconds, used for arrival times and back-off. jitter: numbers in [0, 1) for back-off.
-    """
-    if link.protocol == "modbus":
-        from vigie_protocols.modbus.client import ModbusDriver
-
-        return ModbusDriver(name, link, devices, deliver, clock, jitter)
-    if link.protocol == "opcua":
-        from vigie_protocols.opcua.client import OpcUaDriver
-
-        return OpcUaDriver(name, link, devices, deliver, clock, jitter)
-    from vigie_protocols.mqtt.client import MqttDriver
-
-    return MqttDriver(name, link, devices, deliver, clock, jitter)

@@ -5,7 +5,8 @@ import random
 from pathlib import Path
 
 from vigie_protocols.broker import Broker
-from vigie_protocols.driver import Change, Driver, devices_of, make_driver
+from vigie_protocols.driver import Change, Driver, devices_of
+from vigie_protocols.drivers import make_driver
 from vigie_protocols.gateway import Configuration, load_gateway
 from vigie_protocols.points import Quality, Value
 from vigie_sim.lighting.cabinet import Cabinet, CabinetSpec, GroupSpec

@@ -15,13 +15,13 @@ from vigie_controllers.contract import Decision
 from vigie_controllers.image import Image
 from vigie_edge import clock, realtime
 from vigie_edge.commands import CommandDesk
-from vigie_edge.memory.image import OutputFrame
+from vigie_edge.memory.image import OutputFrame, blinded
 from vigie_edge.policies import PolicyShelf
 from vigie_edge.processes.field import RING_WAIT_S
 from vigie_edge.processes.stop import StopFlag
-from vigie_edge.records import Scan, Snapshot, encode
+from vigie_edge.records import Scan, Snapshot, encode, encode_offer
 from vigie_edge.wiring import Wiring
-from vigie_protocols.points import CLOCK_TRUST, NEVER, ClockTrust, Quality, Reading, Value
+from vigie_protocols.points import CLOCK_TRUST, NEVER, ClockTrust, Value
 
 SNAPSHOT_S = 1.0
 REPLAY_SNAPSHOT_S = 300.0
@@ -50,6 +50,7 @@ class Control:
         self._trust_place = self.plan.table.index[CLOCK_TRUST]
         self._next_snapshot = -math.inf
         self._next_replay_snapshot = -math.inf
+        self._snapshots_given = self.board.get("recorder.snapshots_wanted")
         self._scans = self.board.get("control.scans")
         self.notes: list[Decision] = []
 
@@ -59,6 +60,8 @@ class Control:
         state = self.shelf.stored_snapshot() if found is None else msgspec.msgpack.decode(found[1])
         if state is not None:
             self.notes += self.engine.restore(state)
+        # A replay begins here: with what a restart keeps, before anything is decided.
+        self._record(encode(Snapshot(self._scans, now, clock.utc_now(), [], self.engine.snapshot(), True)))
 
     def freeze(self) -> Image:
         """The newest whole image; the one before when there is none whole."""
@@ -72,13 +75,6 @@ class Control:
 
     _body: bytes = b""
 
-    def blind(self, image: Image) -> Image:
-        """The image when field has fallen silent: the same values, every one of them bad."""
-        readings = tuple(
-            Reading(one.value, Quality.BAD, one.source_time, one.arrival) for one in image.readings
-        )
-        return Image(-abs(image.frame) - 1, image.tick, image.now, image.utc, readings)
-
     def trust(self, image: Image) -> ClockTrust:
         """The clock's trust as field reads it."""
         reading = image.readings[self._trust_place]
@@ -86,12 +82,15 @@ class Control:
 
     def scan(self, now: float, utc: float, image: Image, trust: ClockTrust, overrun: bool) -> OutputFrame:
         """One scan, recorded; the frame still has to be published."""
-        messages: list[bytes] = []
+        messages = [encode_offer(one) for one in self.shelf.offers]
+        self.shelf.offers.clear()
+        mail = False
         for _name, box, answers in self._mail:
             for payload in box.drain(4):
                 messages.append(payload)
+                mail = True
                 answers.push(self.desk.handle(payload, now, utc, trust))
-        if messages:
+        if mail:
             self.wiring.bells.supervisor.ring()
             self.wiring.bells.uplink.ring()
         outcome = self.engine.scan(now, utc, trust, image, overrun)
@@ -100,6 +99,7 @@ class Control:
         if outcome.interventions:
             self.board.add("control.interventions", len(outcome.interventions))
         decisions = [*self.notes, *outcome.decisions]
+        noted = len(self.notes)
         self.notes.clear()
         before = self._values
         if before is None:
@@ -124,6 +124,8 @@ class Control:
             [(one.rule, one.subject, one.reason) for one in outcome.interventions],
             changed,
             [(one.point, one.active, one.severity, one.reason) for one in outcome.alarms],
+            noted,
+            image.frame < 0,
         )
         self._record(encode(record))
         if decisions or outcome.interventions or changed or outcome.alarms:
@@ -154,7 +156,9 @@ class Control:
             self._next_snapshot = now + SNAPSHOT_S
             state = self.engine.snapshot()
             self._slot.write(msgspec.msgpack.encode(state))
-            if now >= self._next_replay_snapshot:
+            wanted = self.board.get("recorder.snapshots_wanted")
+            if now >= self._next_replay_snapshot or wanted != self._snapshots_given:
+                self._snapshots_given = wanted
                 self._next_replay_snapshot = now + REPLAY_SNAPSHOT_S
                 self._record(encode(Snapshot(self._scans, now, utc, list(self._values or ()), state)))
                 self._recorded_frame = 0  # a replay segment begins here, so its first scan carries the image
@@ -206,7 +210,7 @@ class WallControl:
         image = control.freeze()
         trust = control.trust(image)
         if now - image.now > max(STALE_IMAGE_S, 3 * self.base_s):
-            image = control.blind(image)
+            image = blinded(image)
         utc = clock.utc_now()
         frame = control.scan(now, utc, image, trust, overrun)
         control.outputs.write(self.wiring.output_codec.pack(frame))

@@ -16,7 +16,8 @@ from vigie_edge.pulses import Pulses
 from vigie_edge.records import Change as Reported
 from vigie_edge.records import Note, Readings, encode
 from vigie_edge.wiring import Wiring
-from vigie_protocols.driver import Answer, Change, Driver, WriteReport, devices_of, make_driver
+from vigie_protocols.driver import Answer, Change, Driver, WriteReport, devices_of
+from vigie_protocols.drivers import make_driver
 from vigie_protocols.points import CLOCK_TRUST, CLOCK_UTC, NEVER, ClockTrust, Quality, Value, ValueType
 
 RING_WAIT_S = 30.0
@@ -245,15 +246,3 @@ class FieldState:
                 beat.count = (beat.count + 1) & 0xFFFF
                 due.append(Change(index, bool(beat.count & 1) if beat.toggles else beat.count, instant))
         return due
-
-
-async def run_field(wiring: Wiring) -> None:
-    """The field process's whole life, in wall-clock time or paced by a simulator."""
-    if wiring.paced:
-        from vigie_edge.processes.field_paced import PacedField
-
-        await PacedField(wiring).run()
-    else:
-        from vigie_edge.processes.field_wall import WallField
-
-        await WallField(wiring).run()

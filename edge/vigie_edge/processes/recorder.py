@@ -84,12 +84,13 @@ class Recorder:
             born,
             min(spec.segment_mb << 20, spec.telemetry_quota_mb << 17),
         )
+        self._segment_bytes = min(spec.segment_mb << 20, spec.replay_quota_mb << 16)
         self.replay = Journal(
             spec.directory / "replay",
             spec.replay_quota_mb << 20,
             preamble,
             born,
-            min(spec.segment_mb << 20, spec.replay_quota_mb << 17),
+            2 * self._segment_bytes,  # it asks for a snapshot in time, so that one begins each segment
             expendable=True,
         )
         self.commit_s = spec.commit_ms / 1000
@@ -106,9 +107,11 @@ class Recorder:
             min(mark.scans for mark in self._done),
         )
         self._taken = self._done[0].samples
+        self._at = (self._read.readings, self._read.scans)
         self._body = b""
-        self._rotate = False
+        self._asked = False
         self._lost = 0
+        self._ask_snapshot()
         self._declare_damage()
 
     def _consumed(self, journal: Journal) -> Mark:
@@ -154,18 +157,21 @@ class Recorder:
         if max(self.telemetry.pending, self.replay.pending) < PENDING_LIMIT:
             readings, scans = self._read.readings, self._read.scans
             for position, payload in self.readings.peek(after=readings):
-                readings = position
                 self._from_field(position, payload)
+                readings = position
+                self._at = (readings, scans)
             for position, payload in self.scans.peek(after=scans):
-                scans = position
                 self._from_control(position, payload)
+                scans = position
+                self._at = (readings, scans)
             self._read = Mark(self.readings.birth, readings, self.scans.birth, scans, self._taken)
             self._watch_losses()
         mark = msgspec.msgpack.encode(self._read)
         for place, journal in enumerate((self.telemetry, self.replay)):
-            if journal.commit(mark, rotate=self._rotate and journal is self.replay):
+            if journal.commit(mark):
                 self._done[place] = self._read
-        self._rotate = False
+        if not self._asked and self.replay.open_bytes > self._segment_bytes:
+            self._ask_snapshot()
         self.readings.free(min(one.readings for one in self._done))
         self.scans.free(min(one.scans for one in self._done))
         for epoch, ranges in self._acked.changes():
@@ -218,11 +224,19 @@ class Recorder:
     def _rotate_at(self, payload: bytes) -> None:
         """A snapshot begins a replay segment, so that each segment can be run again alone."""
         if self.replay.pending:
-            self.replay.commit(msgspec.msgpack.encode(self._done[1]), rotate=True)
-        self._rotate = False
+            # What is committed here is what came before this snapshot, no less: or it would come twice.
+            before = Mark(self.readings.birth, self._at[0], self.scans.birth, self._at[1], self._taken)
+            if self.replay.commit(msgspec.msgpack.encode(before)):
+                self._done[1] = before
         self.replay.begin()
+        self._asked = False
         self._body = b""
         self.replay.append(Kind.SNAPSHOT, payload)
+
+    def _ask_snapshot(self) -> None:
+        """Control gives one in the slack after a scan, within about a second."""
+        self._asked = True
+        self.board.add("recorder.snapshots_wanted")
 
     def _thin(self, record: records.Scan, payload: bytes) -> bytes:
         """A scan's image as what differs from the image before it, compressed; the rest as it came."""

@@ -39,7 +39,7 @@ def _field(wiring: Wiring) -> None:
 
     import uvloop
 
-    from vigie_edge.processes.field import run_field
+    from vigie_edge.processes.field_main import run_field
 
     loop = uvloop.new_event_loop()
     # Only our own task: the drivers' tasks are still needed to leave the devices in order.

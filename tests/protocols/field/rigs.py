@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from vigie_protocols.broker import Broker
-from vigie_protocols.driver import Answer, devices_of, make_driver
+from vigie_protocols.driver import Answer, devices_of
+from vigie_protocols.drivers import make_driver
 from vigie_protocols.gateway import load_gateway
 from vigie_protocols.mqttasync import AsyncMqttLink
 from vigie_protocols.mqttlink import LinkConfig, MqttLink, Received, Subscribed

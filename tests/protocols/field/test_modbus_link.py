@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from vigie_protocols.driver import Change, devices_of, make_driver
+from vigie_protocols.driver import Change, devices_of
+from vigie_protocols.drivers import make_driver
 from vigie_protocols.fieldplan import plan_rows
 from vigie_protocols.gateway import load_gateway
 from vigie_protocols.points import Quality

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from vigie_protocols.broker import Broker, find_mosquitto
-from vigie_protocols.driver import Change, devices_of, make_driver
+from vigie_protocols.driver import Change, devices_of
+from vigie_protocols.drivers import make_driver
 from vigie_protocols.gateway import load_gateway
 from vigie_protocols.mqttasync import AsyncMqttLink
 from vigie_protocols.mqttlink import LinkConfig, MqttLink, Received, Subscribed

@@ -15,7 +15,8 @@ from asyncua import Server, ua
 from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from vigie_protocols.driver import Change, devices_of, make_driver
+from vigie_protocols.driver import Change, devices_of
+from vigie_protocols.drivers import make_driver
 from vigie_protocols.errors import PermanentError
 from vigie_protocols.gateway import load_gateway
 from vigie_protocols.opcua.nodes import stamp_through, to_datetime, to_utc

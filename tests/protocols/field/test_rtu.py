@@ -9,7 +9,8 @@ import threading
 import pytest
 from pymodbus.framer import FramerRTU
 
-from vigie_protocols.driver import Change, devices_of, make_driver
+from vigie_protocols.driver import Change, devices_of
+from vigie_protocols.drivers import make_driver
 from vigie_protocols.gateway import load_gateway
 from vigie_protocols.modbus.rtu import crc16
 from vigie_protocols.points import Quality
