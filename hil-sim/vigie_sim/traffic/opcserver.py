@@ -1,7 +1,7 @@
 """A lean OPC UA server for one simulated device: nodes as its profile declares them.
 
-asyncua does protocol, sessions and subscriptions. Reads and writes of our own nodes take a short way
-through its attribute service, since a lock-step run is bounded by what one read and one write cost.
+asyncua does protocol, sessions and subscriptions; reads and writes of our own nodes take a short way
+(``opcfast``), since a lock-step run is bounded by what one read and one write cost.
 """
 
 import gc
@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from asyncua import Server, ua
+from asyncua import ua
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.address_space import AttributeService, AttributeValue
 
 from vigie_protocols.addresses import OpcUaAddress
 from vigie_protocols.errors import DeviceRefused
 from vigie_protocols.profile import PointDecl, Profile
+from vigie_sim.traffic.opcfast import FastServer, ShortWay, encode_value, file_time
 
 Take = Callable[[str, Any, datetime | None], None]
 """Takes a written node: name, raw value, source timestamp; raises DeviceRefused."""
@@ -49,25 +50,39 @@ def device_nodes(profile: Profile, device: str) -> dict[str, DeviceNode]:
     }
 
 
-class _Attributes(AttributeService):  # type: ignore[misc] # asyncua is not typed here
-    """asyncua's attribute service with a short way for the device's own values."""
+class _Cell:
+    """The present value of one node, encoded when first asked for."""
 
-    def __init__(self, aspace: Any, own: Mapping[Any, tuple[DeviceNode, AttributeValue]], take: Take) -> None:
+    def __init__(self, node: DeviceNode, raw: Any) -> None:
+        self.node = node
+        self.raw = raw
+        self.stamp: datetime | None = None
+        self._encoded: bytes | None = None
+
+    def put(self, raw: Any, stamp: datetime | None) -> None:
+        self.raw, self.stamp, self._encoded = raw, stamp, None
+
+    def encoded(self) -> bytes:
+        if self._encoded is None:
+            stamp = 0 if self.stamp is None else file_time(self.stamp)
+            self._encoded = encode_value(self.raw, self.node.variant, self.node.array, stamp)
+        return self._encoded
+
+    def value(self, *_: Any) -> Any:
+        """As the library wants it."""
+        return ua.DataValue(
+            ua.Variant(self.raw, self.node.variant, is_array=self.node.array), _GOOD, self.stamp
+        )
+
+
+class _Attributes(AttributeService):  # type: ignore[misc] # asyncua is not typed here
+    """asyncua's attribute service, with the device's own nodes written by ``take``."""
+
+    def __init__(self, aspace: Any, own: Mapping[Any, tuple[_Cell, AttributeValue]], take: Take) -> None:
         super().__init__(aspace)
         self._own = own
         self._take = take
         self.writes = 0
-
-    def read(self, params: Any) -> list[Any]:
-        own, value = self._own, ua.AttributeIds.Value
-        results = []
-        for row in params.NodesToRead:
-            found = own.get(row.NodeId) if row.AttributeId == value else None
-            if found is None:
-                results.append(self._aspace.read_attribute_value(row.NodeId, row.AttributeId))
-            else:
-                results.append(found[1].value)
-        return results
 
     async def write(self, params: Any, user: User = User(role=UserRole.Admin)) -> list[Any]:  # noqa: B008
         results: list[Any] = []
@@ -77,12 +92,15 @@ class _Attributes(AttributeService):  # type: ignore[misc] # asyncua is not type
                 one = ua.WriteParameters()
                 one.NodesToWrite = [row]
                 results.extend(await super().write(one, user))
+            elif row.IndexRange:
+                results.append(_NO_RANGES)
             else:
                 results.append(await self._write_own(*found, row.Value))
         self.writes += 1
         return results
 
-    async def _write_own(self, node: DeviceNode, held: AttributeValue, data: Any) -> Any:
+    async def _write_own(self, cell: _Cell, held: AttributeValue, data: Any) -> Any:
+        node = cell.node
         if not node.writable:
             return _NOT_WRITABLE
         variant = data.Value
@@ -93,15 +111,23 @@ class _Attributes(AttributeService):  # type: ignore[misc] # asyncua is not type
             self._take(node.name, raw, data.SourceTimestamp)
         except DeviceRefused:
             return _OUT_OF_RANGE
-        held.value = ua.DataValue(variant, _GOOD, data.SourceTimestamp)
-        for handle, callback in list(held.datachange_callbacks.items()):
-            await callback(handle, held.value)
+        cell.put(raw, data.SourceTimestamp)
+        await _tell(cell, held)
         return _GOOD
+
+
+async def _tell(cell: _Cell, held: AttributeValue) -> None:
+    """Subscribers of a node hear of its new value."""
+    if held.datachange_callbacks:
+        value = cell.value()
+        for handle, callback in list(held.datachange_callbacks.items()):
+            await callback(handle, value)
 
 
 _GOOD = ua.StatusCode(ua.StatusCodes.Good)
 _NOT_WRITABLE = ua.StatusCode(ua.StatusCodes.BadNotWritable)
 _WRONG_TYPE = ua.StatusCode(ua.StatusCodes.BadTypeMismatch)
+_NO_RANGES = ua.StatusCode(ua.StatusCodes.BadWriteNotSupported)
 _OUT_OF_RANGE = ua.StatusCode(ua.StatusCodes.BadOutOfRange)
 
 
@@ -112,8 +138,8 @@ class DeviceServer:
         self.nodes = dict(nodes)
         self.url = ""
         self._namespace, self._title, self._take = namespace, title, take
-        self._server: Server | None = None
-        self._held: dict[str, AttributeValue] = {}
+        self._server: FastServer | None = None
+        self._cells: list[tuple[str, _Cell, AttributeValue]] = []
         self._attributes: _Attributes | None = None
 
     @property
@@ -131,18 +157,21 @@ class DeviceServer:
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
         index = await server.register_namespace(self._namespace)
         device = await server.nodes.objects.add_object(ua.NodeId("Device", index), f"{index}:Device")
-        own: dict[Any, tuple[DeviceNode, AttributeValue]] = {}
+        own: dict[Any, tuple[_Cell, AttributeValue]] = {}
         for node in self.nodes.values():
             identity = ua.NodeId(node.name, index)
             variant = ua.Variant(values[node.name], node.variant, is_array=node.array)
             made = await device.add_variable(identity, f"{index}:{node.name}", variant)
             if node.writable:
                 await made.set_writable()
+            cell = _Cell(node, values[node.name])
             held = server.iserver.aspace[identity].attributes[ua.AttributeIds.Value]
-            self._held[node.name] = held
-            own[identity] = (node, held)
+            server.iserver.aspace.set_attribute_value_callback(identity, ua.AttributeIds.Value, cell.value)
+            self._cells.append((node.name, cell, held))
+            own[identity] = (cell, held)
         self._attributes = _Attributes(server.iserver.aspace, own, self._take)
         server.iserver.attribute_service = self._attributes
+        server.way = ShortWay({one: cell.encoded for one, (cell, _) in own.items()}, self._attributes.write)
         await self.put(values, stamp)
         await server.start()
         self._server = server
@@ -150,18 +179,12 @@ class DeviceServer:
 
     async def put(self, values: Mapping[str, Any], stamp: datetime) -> None:
         """New values of all nodes, stamped ``stamp`` (UTC); subscribers are told of those that changed."""
-        for name, held in self._held.items():
-            node = self.nodes[name]
+        for name, cell, held in self._cells:
             raw = values[name]
-            old = held.value
-            if old is not None and old.Value is not None and old.Value.Value == raw:
-                # The value stands; only its instant moves on. DataValues are frozen, so a new one it is.
-                held.value = ua.DataValue(old.Value, _GOOD, stamp)
-                continue
-            held.value = ua.DataValue(ua.Variant(raw, node.variant, is_array=node.array), _GOOD, stamp)
-            if held.datachange_callbacks:
-                for handle, callback in list(held.datachange_callbacks.items()):
-                    await callback(handle, held.value)
+            changed = raw != cell.raw
+            cell.put(raw, stamp)
+            if changed:
+                await _tell(cell, held)
 
     async def stop(self) -> None:
         """Close every connection; may be called twice."""
@@ -170,7 +193,7 @@ class DeviceServer:
             await server.stop()
 
 
-async def _standard_server() -> Server:
+async def _standard_server() -> FastServer:
     """A server with OPC UA's standard nodes.
 
     Their six thousand objects are made with the garbage collector at rest, which halves the time; its
@@ -180,7 +203,7 @@ async def _standard_server() -> Server:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        server = Server()
+        server = FastServer()
         server.disable_clock(True)
         await server.init()
     finally:
