@@ -326,6 +326,8 @@ class Uplink:
     def _send_answers(self) -> None:
         for payload in self._answers.drain():
             answer = json.loads(payload)
+            if answer["nonce"] not in self._nonces:
+                continue  # not a command's: a bundle is answered by what is reported
             response = channel.Response(
                 answer["nonce"],
                 answer["ok"],
