@@ -16,6 +16,20 @@ def _lockstep(figures: Figures) -> None:
     lockstep(figures)
 
 
+def _agent(figures: Figures) -> None:
+    from vigie_sim.bench.agent import agent
+
+    agent(figures)
+
+
+def _traffic(figures: Figures) -> None:
+    from vigie_sim.bench.traffic.area import area
+
+    area(figures)
+
+
 AREAS: dict[str, Area] = {
     "lockstep": _lockstep,
+    "agent": _agent,
+    "traffic": _traffic,
 }

@@ -39,12 +39,14 @@ class Figures:
     folder: Path
     rows: list[Row] = field(default_factory=list)
     targets: dict[tuple[str, str], str] = field(default_factory=dict)
+    mine: str = OURS
+    """Our subject's name, where an area has several of its own."""
 
     def ours(self, case: str, metric: str, value: float, unit: str, n: int = 1, target: str = "") -> None:
         """A figure of ours. target: in words, as ``>= 30``."""
         if target:
             self.targets[case, metric] = target
-        self._add(case, OURS, metric, value, unit, n)
+        self._add(case, self.mine, metric, value, unit, n)
 
     def reference(self, case: str, subject: str, metric: str, value: float, unit: str, n: int = 1) -> None:
         """The same figure of somebody else, measured in this run."""
@@ -59,7 +61,7 @@ class Figures:
         for row in self.rows:
             grouped.setdefault((row.case, row.metric), []).append(row)
         for (case, metric), rows in grouped.items():
-            rows.sort(key=lambda row: row.subject != OURS)
+            rows.sort(key=lambda row: row.subject != self.mine)
             yield case, metric, self.targets.get((case, metric), ""), rows
 
 
@@ -75,8 +77,10 @@ def table(figures: Figures) -> Table:
     )
     last = ""
     for case, metric, target, rows in figures.lines():
-        mine = ", ".join(_number(row.value) for row in rows if row.subject == OURS)
-        others = "\n".join(f"{row.subject}: {_number(row.value)}" for row in rows if row.subject != OURS)
+        mine = ", ".join(_number(row.value) for row in rows if row.subject == figures.mine)
+        others = "\n".join(
+            f"{row.subject}: {_number(row.value)}" for row in rows if row.subject != figures.mine
+        )
         unit = rows[0].unit
         label = f"{metric} [{unit}]".replace("[", r"\[") if unit else metric
         shown.add_row("" if case == last else case, label, mine, target, others)

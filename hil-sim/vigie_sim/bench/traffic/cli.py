@@ -15,15 +15,12 @@ from vigie_protocols.errors import input_error
 from vigie_sim.bench.figures import Row, surroundings, write
 from vigie_sim.bench.traffic.chart import svg
 from vigie_sim.bench.traffic.document import markdown
-from vigie_sim.bench.traffic.generated import GENERATED, generated
+from vigie_sim.bench.traffic.generated import GENERATED
 from vigie_sim.bench.traffic.jobs import Job, Outcome
 from vigie_sim.bench.traffic.pool import cores, run_all
-from vigie_sim.bench.traffic.runs import TIMES
+from vigie_sim.bench.traffic.scenarios import scenarios as find_scenarios
 from vigie_sim.bench.traffic.subjects import SUBJECTS, known
 from vigie_sim.bench.traffic.summary import TARGETS, grouped, marks
-from vigie_sim.traffic.derive import derive
-from vigie_sim.traffic.network import read_network
-from vigie_sim.traffic.sumoconfig import read_run
 
 LISTS = ("--scenarios", "--controllers")
 """Options that take every word up to the next option."""
@@ -81,7 +78,7 @@ def traffic(
     names = _controllers(controllers)
     _check_numbers(failed_detectors, seconds, jobs)
     _check_outputs(json, report)
-    found = _scenarios(scenarios)
+    found = find_scenarios(scenarios or ())
     plan = [
         Job(name, path, subject, seed, seconds, failed_detectors, pedestrians)
         for name, path in found.items()
@@ -210,47 +207,3 @@ def _check_outputs(json: Path | None, report: Path | None) -> None:
             raise input_error(COMMAND, option, str(path), reason, "Name another place.") from error
         if not os.access(path, os.W_OK):
             raise input_error(COMMAND, option, str(path), "cannot be written to", "Name another place.")
-
-
-def shared_folder() -> Path:
-    """The shared scenarios beside the repository, or those in the folder ``VIGIE_SCENARIOS`` names."""
-    beside = Path(__file__).resolve().parents[5] / "shared" / "scenarios"
-    return Path(os.environ.get("VIGIE_SCENARIOS", str(beside))) / "traffic"
-
-
-def _scenarios(given: Sequence[str] | None) -> dict[str, Path]:
-    """Name -> configuration, every one read once so that a bad one is refused before any run."""
-    words = list(given or ())
-    if not words:
-        words = [str(shared_folder())] if shared_folder().is_dir() else []
-        words += GENERATED
-    found: dict[str, Path] = {}
-    for word in words:
-        for path in _configurations(word):
-            run = read_run(path)
-            derive(read_network(run.net), TIMES)
-            if not run.routes:
-                raise input_error(str(path), "route-files", None, "no demand", "Name its routes.")
-            name = path.name.removesuffix(".sumocfg")
-            while name in found and found[name].resolve() != path.resolve():
-                name = f"{path.parent.name}/{name}" if "/" not in name else f"{name}'"
-            found[name] = path.resolve()
-    return found
-
-
-def _configurations(word: str) -> list[Path]:
-    path = Path(word)
-    if path.is_dir():
-        files = sorted(path.rglob("*.sumocfg"))
-        if not files:
-            reason = "there is no .sumocfg in it"
-            raise input_error(COMMAND, "--scenarios", word, reason, "Name a folder with SUMO configurations.")
-        return files
-    if path.is_file():
-        return [path]
-    if word in GENERATED:
-        return [generated(word)]
-    raise input_error(
-        COMMAND, "--scenarios", word, "neither a folder nor a file",
-        f"Name a .sumocfg, a folder of them, or {' or '.join(GENERATED)}.",
-    )  # fmt: skip
