@@ -18,7 +18,9 @@ from vigie_protocols.errors import DeviceRefused
 from vigie_sim.traffic.lamps import GOING, Lamp
 from vigie_sim.traffic.monitor import CardChannel, Monitor, ProgramCard
 
-HEARTBEAT_TIMEOUT_S = 3.0
+HEARTBEAT_TIMEOUT_S = 5.0
+HEARTBEAT_PERIOD_S = 2.0
+"""The gateway's own expiry (1 s) answers for control; this watchdog for a gateway that is gone altogether."""
 STEP_S = 0.1
 """Resolution of the cabinet's own controller."""
 _EPS = 1e-6

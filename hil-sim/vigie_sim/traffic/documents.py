@@ -8,11 +8,11 @@ import yaml
 
 from vigie_controllers.loops import ControllerSpec, LoopSpec
 from vigie_protocols.profile import Profile
+from vigie_sim.traffic.cabinet import HEARTBEAT_PERIOD_S, HEARTBEAT_TIMEOUT_S
 from vigie_sim.traffic.derive import Junction
 
 NAMESPACE = "urn:vigie:sim:intersection"
 """OPC UA namespace of the simulated intersections."""
-HEARTBEAT_TIMEOUT_S = 3.0
 SCAN_S = 0.1
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """The writer in C where there is one: the same text in a tenth of the time."""
@@ -83,7 +83,7 @@ def profile_document(junction: Junction) -> dict[str, Any]:
         "title": {"fr": f"Carrefour {junction.signal}", "en": f"Intersection {junction.signal}"},
         "protocol": "opcua",
         "domain": "signal",
-        "watchdog": {"point": "heartbeat", "timeout_s": HEARTBEAT_TIMEOUT_S, "period_s": 1.0},
+        "watchdog": {"point": "heartbeat", "timeout_s": HEARTBEAT_TIMEOUT_S, "period_s": HEARTBEAT_PERIOD_S},
         "points": points,
     }
 

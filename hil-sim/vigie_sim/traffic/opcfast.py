@@ -97,11 +97,11 @@ class _Processor(UaProcessor):  # type: ignore[misc] # asyncua is not typed here
     async def process_message(self, seqhdr: Any, body: Any) -> Any:
         """Serve what has a short way, hand everything else on."""
         session = self.session
-        if session is None or not session.is_activated() or self._connection.security_policy.permissions:
+        if session is None or not session.is_activated():
             return await super().process_message(seqhdr, body)
         raw = body.copy().read(len(body))
         kind = raw[:4]
-        if kind not in (_READ, _WRITE):
+        if kind not in (_READ, _WRITE) or not self._may(kind, session.user):
             return await super().process_message(seqhdr, body)
         if self._token_of is not session:
             rest = Buffer(raw, 4)
@@ -120,6 +120,13 @@ class _Processor(UaProcessor):  # type: ignore[misc] # asyncua is not typed here
         session.touch()
         self._transport.write(self._connection.message_to_binary(answer, request_id=seqhdr.RequestId))
         return True
+
+    def _may(self, kind: bytes, user: Any) -> bool:
+        """Whether this user may send requests of this kind at all."""
+        rules = self._connection.security_policy.permissions
+        return (
+            rules is None or rules.check_validity(user, nodeid_from_binary(Buffer(kind)), None) is not False
+        )
 
     def _read(self, tail: bytes, handle: int) -> bytes | None:
         if tail in self._known:
@@ -165,7 +172,7 @@ def _after_header(tail: bytes) -> int:
     if encoding:
         (length,) = struct.unpack_from("<i", tail, place)
         place += 4 + max(0, length)
-    return place
+    return int(place)
 
 
 class _Protocol(OPCUAProtocol):  # type: ignore[misc] # asyncua is not typed here

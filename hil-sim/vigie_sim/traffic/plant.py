@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from vigie_protocols.errors import PermanentError, input_error
+from vigie_protocols.errors import InputError, PermanentError, input_error
 from vigie_sim.traffic.detectors import HALTING_SPEED, Counter, Crossing, Zone
 from vigie_sim.traffic.metrics import TrafficFigures, read_figures
 from vigie_sim.traffic.sumoconfig import SumoRun
@@ -96,20 +96,20 @@ class SumoPlant:
                 sumo.close()
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
-            reason = " ".join(str(error).split())
-            raise input_error(
-                str(self.run.source),
-                "scenario",
-                None,
-                f"SUMO refuses it: {reason}",
-                "Correct the file that it names",
-            ) from error
+            raise self._refusal(error) from error
         self._sumo = sumo
         self._counter = Counter(
             self.zones, sumo.lane.getLastStepVehicleIDs, sumo.vehicle.getLanePosition, sumo.vehicle.getSpeed
         )
         self.now = 0.0
         self._read()
+
+    def _refusal(self, error: Exception) -> InputError:
+        reason = " ".join(str(error).split()).rstrip(".")
+        where = f"SUMO refuses it at {self.now:g} s" if self.now else "SUMO refuses it"
+        return input_error(
+            str(self.run.source), "scenario", None, f"{where}: {reason}", "Correct the file that it names."
+        )
 
     def set_state(self, signal: str, state: str) -> None:
         """Show ``state`` (one of SUMO's letters per link) at ``signal`` from the next step on."""
@@ -125,10 +125,16 @@ class SumoPlant:
         return float(lon), float(lat)
 
     def step(self, now: float) -> None:
-        """Advance to ``now`` (simulated seconds since the start) and read all detectors."""
+        """Advance to ``now`` (simulated seconds since the start) and read all detectors.
+
+        Raises InputError for demand that SUMO meets on its way and refuses.
+        """
         sumo = self._running
         while self.now + self.step_s <= now + 1e-9:
-            sumo.simulationStep()
+            try:
+                sumo.simulationStep()
+            except (sumo.TraCIException, sumo.FatalTraCIError) as error:
+                raise self._refusal(error) from error
             self.now += self.step_s
             self._arrived += sumo.simulation.getArrivedNumber()
             self._collisions += sumo.simulation.getCollidingVehiclesNumber()
