@@ -255,6 +255,7 @@ class GuardedLoop(Generic[I, O]):
                 for kind, params, controller in zip(self.kinds, self._params, self._controllers, strict=True)
             ],
             "guard": self.domain.guard.snapshot(),
+            "faults": list(self._faults),
         }
 
     def restore(self, state: State) -> None:
@@ -268,3 +269,11 @@ class GuardedLoop(Generic[I, O]):
             self._controllers[place] = controller
             self._params[place] = dict(row["params"])
         self.domain.guard.restore(state["guard"])
+
+    def resume(self, state: State) -> None:
+        """Take up the exact state, timers too: for replay, where the snapshot is what really ran."""
+        self.restore(state)
+        self._faults = list(state["faults"])
+        resume = getattr(self.domain.guard, "resume", None)
+        if resume is not None:
+            resume(state["guard"])

@@ -6,7 +6,7 @@ One ``ScanEngine`` is one gateway: its loops, its write gate, its leases and its
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from vigie_controllers.alarms import AlarmChange, AlarmRule, AlarmWatch
 from vigie_controllers.contract import Decision, Intervention, State
@@ -22,6 +22,15 @@ _TRUSTED = {ClockTrust.SYNCED: Quality.GOOD, ClockTrust.HOLDOVER: Quality.UNCERT
 _HALF = 0.5
 _QUIET_S = 10.0
 """An intervention that goes on is told once; it is told again after this many seconds without it."""
+
+
+class Fault(NamedTuple):
+    """A latched fault of a loop: what it concerns (``pump 1``), the guard's rule, and why."""
+
+    loop: str
+    subject: str
+    rule: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +175,20 @@ class ScanEngine:
         """The parameters in force: loop -> kind -> parameters."""
         return {one.loop.name: one.loop.effective() for one in self.loops}
 
+    def faults(self) -> tuple[Fault, ...]:
+        """What the guards have latched, until a named person resets it."""
+        return tuple(
+            Fault(one.loop.name, *latched)
+            for one in self.loops
+            for latched in getattr(one.loop.domain.guard, "latched", tuple)()
+        )
+
+    def reset_fault(self, loop: str, subject: str) -> bool:
+        """Reset what is latched for ``subject``; False when nothing is. ValueError when only the site itself can."""
+        bound = self._by_name.get(loop)
+        reset = None if bound is None else getattr(bound.domain.guard, "reset_latched", None)
+        return bool(reset is not None and reset(subject))
+
     def snapshot(self) -> State:
         """Everything that goes on after a restart."""
         return {
@@ -174,7 +197,30 @@ class ScanEngine:
             "leases": self.leases.snapshot(),
             "policies": self.policies.snapshot(),
             "alarms": self.alarms.snapshot(),
+            "exact": {
+                "held": list(self._held),
+                "told": [[*key, at] for key, at in self._told.items()],
+                "due": [one.next_scan for one in self.loops],
+                "policies": self.policies.between(),
+            },
         }
+
+    def resume(self, state: State, now: float, utc: float) -> None:
+        """Take up the exact state after a scan at ``now`` and ``utc``, as if this engine had run until then.
+
+        For replay; a restart takes ``restore``, which trusts less. Raises KeyError, TypeError or ValueError
+        when the snapshot is not one of this gateway's.
+        """
+        exact = state["exact"]
+        self.policies.resume(state["policies"], exact["policies"], now, utc)
+        self.leases.restore(state["leases"])
+        self.gate.restore(state["gate"])
+        self.alarms.restore(state["alarms"])
+        for one, due in zip(self.loops, exact["due"], strict=True):
+            one.loop.resume(state["loops"][one.loop.name])
+            one.next_scan = due
+        self._held = list(exact["held"])
+        self._told = {(rule, subject): at for rule, subject, at in exact["told"]}
 
     def restore(self, state: State) -> list[Decision]:
         """Take up a snapshot part by part; a part that does not fit is left out and named."""

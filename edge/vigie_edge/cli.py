@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vigie_edge import tools
 from vigie_protocols.errors import InputError, Problem, VigieError, input_error
 
 app = typer.Typer(
@@ -161,12 +162,40 @@ def lease_list(config: Config) -> None:
     typer.echo(json.dumps(_ask(config, "lease.list", {})["leases"], indent=2))
 
 
+fault_app = typer.Typer(
+    no_args_is_help=True, help="Défauts / Faults that stay until a named person resets them."
+)
+app.add_typer(fault_app, name="fault")
+
+
+@fault_app.command("list")
+def fault_list(config: Config) -> None:
+    """Faults that are latched now."""
+    typer.echo(json.dumps(_ask(config, "fault.list", {})["faults"], indent=2))
+
+
+@fault_app.command("reset")
+def fault_reset(
+    config: Config,
+    loop: Annotated[str, typer.Argument(help="Name of the loop, as fault list shows it.")],
+    subject: Annotated[str, typer.Argument(help='What it concerns, such as "pump 1".')],
+    holder: Annotated[str, typer.Option(help="Who vouches that the cause is gone.")],
+    reason: Annotated[str, typer.Option(help="What was found; it is journalled.")],
+) -> None:
+    """Reset a latched fault; one whose cause is still there latches again."""
+    typer.echo(
+        json.dumps(_ask(config, "fault.reset", {"loop": loop, "subject": subject, "reason": reason}, holder))
+    )
+
+
 @app.command()
 def confirm(config: Config) -> None:
     """Vouch for the policy bundle that waits while the clock cannot be trusted."""
     _ask(config, "policy.confirm", {})
     typer.echo("confirmed")
 
+
+tools.register(app)
 
 if __name__ == "__main__":
     main()

@@ -7,6 +7,7 @@ expiry and nonce were checked; local ones come from whoever may open the socket.
 import json
 from typing import Any
 
+from vigie_controllers.contract import Decision
 from vigie_controllers.leases import LeaseEvent, LeaseRefused
 from vigie_controllers.scan import ScanEngine
 from vigie_edge.policies import PolicyShelf
@@ -16,8 +17,10 @@ from vigie_protocols.points import ClockTrust
 class CommandDesk:
     """Answers requests; never raises for what a request says."""
 
-    def __init__(self, engine: ScanEngine, shelf: PolicyShelf) -> None:
+    def __init__(self, engine: ScanEngine, shelf: PolicyShelf, notes: list[Decision] | None = None) -> None:
+        """notes: where what people did is told, for the journal."""
         self._engine = engine
+        self._notes = [] if notes is None else notes
         self._shelf = shelf
         self._writable = {spec.name for spec in engine.outputs}
 
@@ -67,11 +70,17 @@ class CommandDesk:
                 ttl_s=float(args["ttl_s"]),
                 origin=origin,  # type: ignore[arg-type]
             )
-            return _lease(event, now)
+            return self._told(event, now)
         if action == "lease.renew":
-            return _lease(book.renew(now, str(args["id"]), holder=holder, ttl_s=float(args["ttl_s"])), now)
+            return self._told(
+                book.renew(now, str(args["id"]), holder=holder, ttl_s=float(args["ttl_s"])), now
+            )
         if action == "lease.release":
-            return _lease(book.release(now, str(args["id"]), holder=holder), now)
+            return self._told(book.release(now, str(args["id"]), holder=holder), now)
+        if action == "fault.list":
+            return {"faults": [one._asdict() for one in self._engine.faults()]}
+        if action == "fault.reset":
+            return self._reset(args, holder)
         if action == "lease.list":
             return {"leases": [_lease(LeaseEvent("granted", one), now) for one in book.leases()]}
         if action == "alarm.list":
@@ -86,6 +95,22 @@ class CommandDesk:
         if action == "policy.show":
             return self._engine.policies.reported()
         raise ValueError(f"unknown action {action!r}")
+
+    def _told(self, event: LeaseEvent, now: float) -> dict[str, Any]:
+        lease = event.lease
+        forced = ", ".join(f"{point} = {value}" for point, value in lease.forces.items())
+        reason = f"{lease.holder}: {lease.reason}; {lease.until - now:.0f} s to live"
+        self._notes.append(Decision("lease", forced, event.what, reason))
+        return _lease(event, now)
+
+    def _reset(self, args: dict[str, Any], holder: str) -> dict[str, Any]:
+        loop, subject, reason = str(args["loop"]), str(args["subject"]), str(args["reason"])
+        if not holder.strip() or not reason.strip():
+            raise ValueError("a reset names who does it and why")
+        if not self._engine.reset_fault(loop, subject):
+            raise ValueError(f"nothing is latched for {subject} of loop {loop}")
+        self._notes.append(Decision("fault", f"{loop}: {subject}", "reset", f"{holder}: {reason}"))
+        return {"loop": loop, "subject": subject}
 
 
 def _lease(event: LeaseEvent, now: float) -> dict[str, Any]:

@@ -17,6 +17,7 @@ _GAUGES = {
     "recorder.backlog",
     "recorder.telemetry_bytes",
     "recorder.replay_bytes",
+    "recorder.snapshots_wanted",
     "uplink.connected",
     "uplink.acked_through",
     "uplink.acked_epoch",

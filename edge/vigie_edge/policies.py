@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 
 from vigie_controllers.contract import Decision
+from vigie_controllers.policy.document import Code
 from vigie_controllers.scan import ScanEngine
 from vigie_edge.config import Plan
+from vigie_edge.records import Offer
 from vigie_edge.statefiles import write_atomic
 from vigie_protocols import channel
 from vigie_protocols.envelope import load_key_ring, parse_strict_json, verify
@@ -46,6 +48,8 @@ class PolicyShelf:
         self._bundle_hash = ""
         self.confirmed = False
         """Somebody at the local socket has vouched for the bundle that comes next."""
+        self.offers: list[Offer] = []
+        """What the engine was given since the last scan; a replay gives it again."""
         self.staged_generation = 0
         self.applied_generation = 0
 
@@ -103,8 +107,10 @@ class PolicyShelf:
                 hashes[key] = hashlib.sha256(one.payload).hexdigest()
                 yield
         except (SignatureError, FrameError, Refused) as error:
-            malformed = isinstance(error, FrameError)
-            self._life.refuse("bad-document" if malformed else "bad-signature", str(error)[:1000])
+            code: Code = "bad-document" if isinstance(error, FrameError) else "bad-signature"
+            reason = str(error)[:1000]
+            self.offers.append(Offer(now, utc, int(trust), False, {}, code, reason))
+            self._life.refuse(code, reason)
             return
         offer = {
             "audience": bundle.audience,
@@ -113,6 +119,7 @@ class PolicyShelf:
             "issued_at": bundle.issued_utc,
             "documents": documents,
         }
+        self.offers.append(Offer(now, utc, int(trust), self.confirmed, offer))
         outcome = self._life.offer(now, utc, trust, offer, confirmed=self.confirmed)
         self.confirmed = False
         if outcome.accepted:

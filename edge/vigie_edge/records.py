@@ -36,7 +36,8 @@ class Note(msgspec.Struct, tag="e", array_like=True, frozen=True):
 class Scan(msgspec.Struct, tag="s", array_like=True, frozen=True):
     """One scan, enough to run it again.
 
-    body: the packed image when it is another than in the scan before. messages: what the mailbox brought.
+    body: the packed image when it is another than in the scan before. messages: what the mailbox brought,
+    after what the policy shelf brought since the scan before (``OFFER``).
     decisions: (source, subject, what, reason); interventions: (rule, subject, reason);
     outputs: (place in the outputs, value) of those that changed.
     """
@@ -54,6 +55,10 @@ class Scan(msgspec.Struct, tag="s", array_like=True, frozen=True):
     outputs: list[tuple[int, Value]]
     alarms: list[tuple[str, bool, str, str]] = []
     """(point, active, severity, reason) of alarms that began or ended."""
+    notes: int = 0
+    """How many of the decisions, the first ones, came from around the engine: replay does not make them."""
+    blind: bool = False
+    """Field had fallen silent: every reading of the image counted as bad."""
 
 
 class Snapshot(msgspec.Struct, tag="p", array_like=True, frozen=True):
@@ -64,6 +69,37 @@ class Snapshot(msgspec.Struct, tag="p", array_like=True, frozen=True):
     utc: float
     outputs: list[Value]
     state: dict[str, Any]
+    start: bool = False
+    """Control has just begun: it trusts its predecessor's state only as far as a restart may."""
+
+
+OFFER = b"\0offer"
+"""Begins a message of the policy shelf; no message of a mailbox can, those are JSON."""
+
+
+class Offer(msgspec.Struct, array_like=True, frozen=True):
+    """What the policy shelf gave the engine: a bundle, or (``code``) why there is none."""
+
+    now: float
+    utc: float
+    trust: int
+    confirmed: bool
+    bundle: dict[str, Any]
+    code: str = ""
+    reason: str = ""
+
+
+_offer: msgspec.msgpack.Decoder[Offer] = msgspec.msgpack.Decoder(Offer)
+
+
+def encode_offer(offer: Offer) -> bytes:
+    """An offer as a scan's message."""
+    return OFFER + _encoder.encode(offer)
+
+
+def decode_offer(message: bytes) -> Offer | None:
+    """The offer in a scan's message, None when it is a mailbox's."""
+    return _offer.decode(message[len(OFFER) :]) if message.startswith(OFFER) else None
 
 
 FromField = Readings | Note

@@ -15,10 +15,11 @@ from vigie_edge.memory.doorbell import Doorbell
 from vigie_edge.memory.image import ImageCodec, OutputCodec, TwoSlot
 from vigie_edge.memory.ring import Ring
 from vigie_protocols.errors import input_error
+from vigie_protocols.localsocket import SOCKET_NAME
 
 RING_BYTES = 4 << 20
 MAILBOX_BYTES = 256 << 10
-SNAPSHOT_BYTES = 256 << 10
+SNAPSHOT_BYTES = 4 << 20
 
 
 @dataclass
@@ -103,10 +104,15 @@ def prepare_runtime(plan: Plan) -> Path:
     file = str(plan.configuration.file)
     _make(file, "state_dir", gateway.state_dir, 0o750, _ILL)
     _make(file, "journal.directory", gateway.journal.directory, 0o750, _ILL)
+    if len(os.fsencode(gateway.runtime_dir / SOCKET_NAME)) > _SOCKET_PATH:
+        reason = f"longer than the {_SOCKET_PATH - len(SOCKET_NAME) - 1} bytes that a socket's path leaves it"
+        raise input_error(file, "runtime_dir", str(gateway.runtime_dir), reason, "Name a shorter place.")
     _make(file, "runtime_dir", gateway.runtime_dir, 0o700, ())
     return gateway.runtime_dir
 
 
+_SOCKET_PATH = 107
+"""Bytes of a socket's path that the kernel takes."""
 _ILL = (errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 

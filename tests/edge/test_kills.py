@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.edge.wallclock import Agent, WaterSite, events, outputs, until, water_agent
+
 from vigie_edge.journal.journal import list_segments, read_committed
 from vigie_edge.journal.segment import Kind
 from vigie_edge.records import decode_control, decode_field
@@ -71,7 +72,8 @@ def test_a_recorder_killed_twenty_times_loses_and_doubles_nothing(tmp_path: Path
         for turn in range(20):
             site.level = 1.5 + 0.1 * (turn % 10)
             turns = agent.counters()["recorder.turns"]
-            until(lambda least=turns + chance.randrange(4): agent.counters()["recorder.turns"] >= least)
+            least = turns + chance.randrange(4)
+            until(lambda least=least: agent.counters()["recorder.turns"] >= least)
             agent.kill("recorder")
             until(lambda ended=turn + 1: agent.status()["processes"]["recorder"]["restarts"] == ended)
         site.level = 1.4
@@ -124,7 +126,9 @@ def test_a_killed_supervisor_leaves_control_running_and_a_new_one_replaces_it(tm
         agent.start()
         for name, old in (("control", control), ("field", field)):
             assert agent.pid(name) != old
-            assert not Path(f"/proc/{old}").exists() or "Z" in Path(f"/proc/{old}/stat").read_text().split()[2]
+            assert (
+                not Path(f"/proc/{old}").exists() or "Z" in Path(f"/proc/{old}/stat").read_text().split()[2]
+            )
         until(lambda: pumping(site))
         assert agent.stop() == 0
         assert agent.left_over() == []

@@ -11,7 +11,11 @@ def test_it_reads_decides_writes_and_beats(tmp_path: Path) -> None:
     with water_agent(tmp_path) as (site, agent):
         until(lambda: agent.counters()["field.readings"] > 20)
         site.level = 2.0  # above the lead pump's start level, below the relay's lead float
-        until(lambda: site.values()["pump-station/pump.1.command"] or site.values()["pump-station/pump.2.command"])
+        until(
+            lambda: (
+                site.values()["pump-station/pump.1.command"] or site.values()["pump-station/pump.2.command"]
+            )
+        )
         until(lambda: not site.station.fallback and not site.basin.fallback, why="for both heartbeats")
         first = site.values()["basin/heartbeat"]
         until(lambda: site.values()["basin/heartbeat"] > first)
@@ -44,7 +48,9 @@ def test_its_commands_and_metrics_answer(tmp_path: Path) -> None:
         assert "essai" in agent.cli("status", "--config", str(agent.file)).stdout
         other = agent.cli("lease", "release", "--config", str(agent.file), lease["id"], "--holder", "B. Roy")
         assert other.returncode == 1 and "not-holder" in other.stderr
-        given = agent.cli("lease", "release", "--config", str(agent.file), lease["id"], "--holder", "A. Tremblay")
+        given = agent.cli(
+            "lease", "release", "--config", str(agent.file), lease["id"], "--holder", "A. Tremblay"
+        )
         assert given.returncode == 0, given.stderr
         assert agent.ask("lease.list")["result"]["leases"] == []
         until(lambda: float(site.values()[point]) == 100.0, why="for the gate to be given back")

@@ -140,7 +140,15 @@ class Agent:
         """Start it and wait until it scans on good readings."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "vigie_edge.cli", "run", "--config", str(self.file), "--clock-trusted"],
+                [
+                    sys.executable,
+                    "-m",
+                    "vigie_edge.cli",
+                    "run",
+                    "--config",
+                    str(self.file),
+                    "--clock-trusted",
+                ],
                 stderr=log,
                 env={**os.environ, **environment},
             )

@@ -344,6 +344,23 @@ class PolicyLife:
         """All that must survive a restart; instants are absolute, with the last ``now`` beside them."""
         return self._m.snapshot()
 
+    def between(self) -> State:
+        """What lasts between two scans but must not outlive a restart."""
+        return {
+            "fresh": self._fresh,
+            "force": self._force,
+            "trust": None if self._trust is None else int(self._trust),
+            "waiting": None if self._waiting is None else dict(self._waiting),
+        }
+
+    def resume(self, state: State, between: State, now: float, utc: float) -> None:
+        """The exact state after a tick at ``now`` and ``utc``: nothing is given anew. For replay."""
+        self.restore(state)
+        if between["trust"] is not None:
+            self.tick(now, utc, ClockTrust(between["trust"]))
+        self._waiting = between["waiting"]
+        self._fresh, self._force = between["fresh"], between["force"]
+
     def restore(self, state: State) -> None:
         """Take up a snapshot; the next ``tick`` gives every loop anew.
 

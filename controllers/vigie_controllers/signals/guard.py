@@ -272,6 +272,16 @@ class SignalGuard:
             self._quiet = Verdict(replace(self._quiet.outputs, heartbeat=beat))
         return self._quiet
 
+    def latched(self) -> tuple[tuple[str, str, str], ...]:
+        """The conflict monitor's trip, which lasts until somebody resets the monitor in the cabinet."""
+        return (("junction", "monitor-fault", "the conflict monitor has tripped"),) if self._stops.fault else ()
+
+    def reset_latched(self, subject: str) -> bool:
+        """Never from here: raises ValueError, since the monitor is reset at the cabinet alone."""
+        if subject == "junction" and self._stops.fault:
+            raise ValueError("the conflict monitor is reset at its cabinet; the guard follows by itself")
+        return False
+
     # -- snapshots -----------------------------------------------------------------------------------
 
     def snapshot(self) -> State:

@@ -60,6 +60,11 @@ class StopWatch:
         """True while lamps that do not follow are being timed: look again at each scan."""
         return self._deaf_since is not None
 
+    @property
+    def fault(self) -> bool:
+        """True while the conflict monitor is known to have tripped."""
+        return self._fault is True
+
     def snapshot(self) -> State:
         """What is known of monitor and panel."""
         return {"fault": self._fault, "panel": self._panel, "deaf_since": self._deaf_since}

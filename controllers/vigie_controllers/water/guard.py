@@ -111,6 +111,16 @@ class PumpGuard:
         """
         return self.motors[pump - 1].reset()
 
+    def latched(self) -> tuple[tuple[str, str, str], ...]:
+        """Every latched fault: pump, rule, reason."""
+        return tuple(
+            (motor.name, rule, reason) for motor in self.motors for rule, reason in motor.latched.items()
+        )
+
+    def reset_latched(self, subject: str) -> bool:
+        """``reset`` by the pump's name."""
+        return any(motor.reset() for motor in self.motors if motor.name == subject)
+
     # -- time -----------------------------------------------------------------------------------------
 
     def _follow_clock(self, now: float, inputs: WaterInputs) -> float:

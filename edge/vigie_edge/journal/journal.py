@@ -230,6 +230,11 @@ class Journal:
         return self._buffered
 
     @property
+    def open_bytes(self) -> int:
+        """Bytes in the segment that is being written; 0 when the next group begins one."""
+        return self.segments[-1].size if self._fd >= 0 else 0
+
+    @property
     def size(self) -> int:
         """Bytes on disk."""
         return sum(segment.size for segment in self.segments)

@@ -29,6 +29,7 @@ COUNTERS = (
     "control.torn_frames",
     "control.scans_lost",
     "control.restarts",
+    "control.kept_changes",
     "control.fifo",
     # recorder
     "recorder.turns",
@@ -44,6 +45,7 @@ COUNTERS = (
     "recorder.backlog",
     "recorder.telemetry_bytes",
     "recorder.replay_bytes",
+    "recorder.snapshots_wanted",
     # uplink
     "uplink.beat",
     "uplink.connected",

@@ -148,6 +148,12 @@ class ImageCodec:
         return Image(frame, fields[0], fields[1], fields[2], readings)
 
 
+def blinded(image: Image) -> Image:
+    """The image when field has fallen silent: the same values, every one of them bad."""
+    readings = tuple(Reading(one.value, Quality.BAD, one.source_time, one.arrival) for one in image.readings)
+    return Image(-abs(image.frame) - 1, image.tick, image.now, image.utc, readings)
+
+
 @dataclass(frozen=True, slots=True)
 class OutputFrame:
     """What control wants written.

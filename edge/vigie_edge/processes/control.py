@@ -43,7 +43,9 @@ class Control:
         self._slot = wiring.snapshot()
         self._mail = [(name, wiring.mailbox(name), wiring.answers(name)) for name in MAILBOXES]
         self.shelf = PolicyShelf(self.plan, self.engine)
-        self.desk = CommandDesk(self.engine, self.shelf)
+        self.notes: list[Decision] = []
+        self.desk = CommandDesk(self.engine, self.shelf, self.notes)
+        self._kept: tuple[object, ...] = ()
         self.image: Image = self.plan.table.empty()
         self._recorded_frame = 0
         self._values: tuple[Value, ...] | None = None
@@ -52,7 +54,6 @@ class Control:
         self._next_replay_snapshot = -math.inf
         self._snapshots_given = self.board.get("recorder.snapshots_wanted")
         self._scans = self.board.get("control.scans")
-        self.notes: list[Decision] = []
 
     def resume(self, now: float) -> None:
         """Take up where a killed predecessor stood: its last snapshot, policies and leases included."""
@@ -152,10 +153,15 @@ class Control:
         changed = self.shelf.step(now, utc, trust, self.notes)
         if changed:
             self.wiring.bells.uplink.ring()
-        if now >= self._next_snapshot:
+        kept = (self.engine.faults(), self.engine.leases.revision, self.engine.policies.revision)
+        # What latched, what people did and which policies were taken is kept at once, not at the next turn.
+        if now >= self._next_snapshot or kept != self._kept:
             self._next_snapshot = now + SNAPSHOT_S
             state = self.engine.snapshot()
             self._slot.write(msgspec.msgpack.encode(state))
+            if kept != self._kept:
+                self._kept = kept
+                self.board.add("control.kept_changes")
             wanted = self.board.get("recorder.snapshots_wanted")
             if now >= self._next_replay_snapshot or wanted != self._snapshots_given:
                 self._snapshots_given = wanted

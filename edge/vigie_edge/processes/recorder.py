@@ -110,6 +110,7 @@ class Recorder:
         self._at = (self._read.readings, self._read.scans)
         self._body = b""
         self._asked = False
+        self._kept = 0
         self._lost = 0
         self._ask_snapshot()
         self._declare_damage()
@@ -176,7 +177,9 @@ class Recorder:
         self.scans.free(min(one.scans for one in self._done))
         for epoch, ranges in self._acked.changes():
             self.telemetry.acknowledge(epoch, ranges)
-        if self._state.due() and (found := self._snapshot.read()) is not None:
+        kept = self.board.get("control.kept_changes")
+        if (self._state.due() or kept != self._kept) and (found := self._snapshot.read()) is not None:
+            self._kept = kept
             self._state.keep(found[1])
         self._show()
         self.wiring.bells.uplink.ring()

@@ -1,0 +1,159 @@
+"""Commands that look at files: replay a journal, print or export one, show what will be asked of the devices."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from vigie_edge.journal.journal import list_segments
+from vigie_edge.journal.segment import Kind, Record, scan_records
+from vigie_protocols.errors import InputError, Problem
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="Gateway file (YAML).", exists=False)]
+Directory = Annotated[Path, typer.Argument(help="A journal's directory.")]
+
+
+def replay(
+    directory: Directory, config: Config, as_json: Annotated[bool, typer.Option("--json")] = False
+) -> None:
+    """Run the replay journal again and tell every decision that differs; exit code 1 if there is any."""
+    from vigie_edge.config import load_plan
+    from vigie_edge.replay import Replay
+
+    report = Replay(load_plan(config)).run(directory)
+    if as_json:
+        typer.echo(json.dumps(msgspec.to_builtins(report)))
+    else:
+        for note in report.notes:
+            typer.echo(f"note: {note}")
+        for one in report.differences:
+            typer.echo(f"scan {one.scan} at {one.utc:.3f}: {one.what} differ")
+            typer.echo(f"  recorded {one.recorded}\n  replayed {one.replayed}")
+        typer.echo(
+            f"{report.scans} scans from {report.snapshots} snapshots in {report.segments} segments run again, "
+            f"{report.skipped} skipped, {len(report.differences)} differences"
+        )
+    sys.exit(1 if report.differences or not report.scans else 0)
+
+
+def journal(
+    directory: Directory,
+    export: Annotated[bool, typer.Option("--export", help="Every record as a line of JSON.")] = False,
+    only: Annotated[str, typer.Option(help="telemetry or replay; both when empty.")] = "",
+) -> None:
+    """Show what the journals hold, segment by segment; with --export every record as a line of JSON."""
+    found = False
+    for name in ("telemetry", "replay"):
+        folder = directory / name
+        if only not in ("", name) or not folder.is_dir():
+            continue
+        for epoch, first, path in list_segments(folder):
+            found = True
+            if export:
+                for row in _rows(name, epoch, path):
+                    sys.stdout.write(json.dumps(row) + "\n")
+            else:
+                typer.echo(_summary(name, epoch, first, path))
+        for path in sorted(folder.glob("*.corrupt")):
+            typer.echo(f"{name}: {path.name} was damaged and set aside", err=export)
+    if not found:
+        reason, remedy = "no journal segments there", "Name the journal directory of a gateway file."
+        raise InputError([Problem(str(directory), "journal", only, reason, remedy)])
+
+
+def _read(path: Path) -> Iterator[tuple[int, Record]]:
+    yield from scan_records(path.read_bytes())
+
+
+def _summary(name: str, epoch: int, first: int, path: Path) -> str:
+    kinds: dict[str, int] = {}
+    last, end, committed = first - 1, 0, 0
+    for end, record in _read(path):
+        last = record.index or last
+        if record.kind is Kind.MARK:
+            committed = end
+        else:
+            kinds[record.kind.name.lower()] = kinds.get(record.kind.name.lower(), 0) + 1
+    size = path.stat().st_size
+    told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    tail = "" if committed == size else f", {size - committed} bytes not committed"
+    return f"{name}: epoch {epoch}, records {first} to {last}, {size} bytes ({told}){tail}"
+
+
+def _rows(name: str, epoch: int, path: Path) -> Iterator[dict[str, Any]]:
+    for _, record in _read(path):
+        if record.kind is Kind.MARK:
+            continue
+        row = {"journal": name, "epoch": epoch, "index": record.index, "kind": record.kind.name.lower()}
+        yield {**row, **_content(record)}
+
+
+def _content(record: Record) -> dict[str, Any]:
+    """A record's fields by name; bytes as hex."""
+    from vigie_edge.records import decode_control, decode_field
+    from vigie_edge.telemetry_records import samples_decoder
+
+    if record.kind in (Kind.PREAMBLE, Kind.EVENT, Kind.GAP):
+        told: dict[str, Any] = json.loads(record.payload)
+        return {"content": told}
+    value: Any
+    if record.kind is Kind.SAMPLES:
+        value = samples_decoder.decode(record.payload)
+    elif record.kind is Kind.READINGS:
+        value = decode_field(record.payload)
+    else:
+        value = decode_control(record.payload)
+    fields = {name: getattr(value, name) for name in value.__struct_fields__}
+    return {"content": msgspec.to_builtins(fields, enc_hook=str)}
+
+
+def plan(
+    files: Annotated[list[Path], typer.Argument(help="Gateway files.")],
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Show what will be asked of the devices: each block read, monitored node and topic, per link."""
+    from vigie_protocols.fieldplan import plan_rows
+    from vigie_protocols.gateway import load_gateway
+
+    for file in files:
+        rows = plan_rows(load_gateway(file))
+        if as_json:
+            typer.echo(json.dumps(msgspec.to_builtins(rows)))
+            continue
+        _print_plan(file, rows)
+
+
+def _print_plan(file: Path, rows: list[Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("link", "device", "request", "points", "every s", "spare", title=str(file))
+    for row in rows:
+        every = f"{row.every_s:g}" if row.every_s else "by itself"
+        table.add_row(row.link, row.device, row.request, str(row.points), every, str(row.spare or ""))
+    per_s = sum(1 / row.every_s for row in rows if row.every_s)
+    table.caption = f"{len(rows)} requests, {per_s:.1f} a second, {sum(row.points for row in rows)} points"
+    Console().print(table)
+
+
+def schema(what: Annotated[str, typer.Argument(help="gateway or profile")]) -> None:
+    """Print the JSON Schema of a kind of file, for editors."""
+    from vigie_protocols.schemas import SCHEMAS
+    from vigie_protocols.yamlfile import json_schema
+
+    if what not in SCHEMAS:
+        known = ", ".join(sorted(SCHEMAS))
+        raise InputError(
+            [Problem("vigie-edge schema", "WHAT", what, "no such kind of file", f"Say one of {known}.")]
+        )
+    typer.echo(json_schema(*SCHEMAS[what]))
+
+
+def register(app: typer.Typer) -> None:
+    """Put these commands beside the others."""
+    for command in (replay, journal, plan, schema):
+        app.command()(command)
