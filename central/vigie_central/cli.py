@@ -48,7 +48,12 @@ def sign(
     state: State = None,
 ) -> None:
     """Sign a policy file as its author."""
-    to.write_bytes(_signed(file, scope, key, state))
+    signed = _signed(file, scope, key, state)
+    try:
+        to.write_bytes(signed)
+    except OSError as why:
+        reason = f"cannot be written: {why.strerror}"
+        raise input_error("command line", "--out", str(to), reason, "Choose another place.") from why
     out.print(f"Signed: {to}", markup=False)
 
 

@@ -34,6 +34,7 @@ State = Annotated[
     Path | None, typer.Option("--state", envvar=STATE_VARIABLE, help="State directory.", show_default=False)
 ]
 GATEWAY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+TOPIC_WORD = re.compile(r"[^+/#]+")
 
 
 @app.command()
@@ -42,7 +43,7 @@ def init(state: State = None) -> None:
     from vigie_central.policies.keys import make_keys
 
     where = StateDir.find(state)
-    where.root.mkdir(parents=True, exist_ok=True)
+    _make_folder("--state", where.root)
     make_keys(where.keys, time.time())
     handle = os.open(where.token, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w") as file:
@@ -53,9 +54,12 @@ def init(state: State = None) -> None:
 
 @app.command()
 def enrol(
-    gateways: Annotated[list[str], typer.Argument(metavar="GATEWAY...", help="Names, as in the gateway files.")],
+    gateways: Annotated[
+        list[str], typer.Argument(metavar="GATEWAY...", help="Names, as in the gateway files.")
+    ],
     out_path: Annotated[
-        Path, typer.Option("--out", help="The key ring's file; for several gateways a directory for GATEWAY.json.")
+        Path,
+        typer.Option("--out", help="The key ring's file; for several gateways a directory for GATEWAY.json."),
     ],
     district: Annotated[str | None, typer.Option(help="The district they belong to.")] = None,
     state: State = None,
@@ -98,7 +102,11 @@ def enrol(
             file.write_bytes(rings[name][0])
         except OSError as why:
             raise input_error(
-                "command line", "--out", str(file), f"cannot be written: {why.strerror}", "Choose another place."
+                "command line",
+                "--out",
+                str(file),
+                f"cannot be written: {why.strerror}",
+                "Choose another place.",
             ) from why
         out.print(f"Key ring of {name}: {file}", markup=False)
 
@@ -121,6 +129,13 @@ def run_coordinator(
         joined, own_port = None, int(port or 0)
     else:
         joined, own_port = Endpoint.parse(broker, "--broker"), 0
+    for option, names in (("--group", group or []), ("--host-id", [host_id])):
+        for name in names:
+            if not TOPIC_WORD.fullmatch(name):
+                reason = "cannot be a part of a topic"
+                raise input_error("command line", option, name, reason, "Write a name without +, / and #.")
+    if ready_file is not None:
+        _make_folder("--ready-file", ready_file.absolute().parent)
     settings = Settings(
         state=where,
         http=Endpoint.parse(http, "--http"),
@@ -153,6 +168,14 @@ def audit(state: State = None) -> None:
     out.print(json.dumps({"lines": lines, "broken_at": broken}), markup=False)
     if broken is not None:
         raise typer.Exit(1)
+
+
+def _make_folder(option: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as why:
+        reason = f"cannot be made: {why.strerror}"
+        raise input_error("command line", option, str(folder), reason, "Choose another place.") from why
 
 
 def _initialised(state: Path | None) -> StateDir:

@@ -13,6 +13,7 @@ from rich.table import Table
 from vigie_protocols.errors import InputError, VigieError, input_error
 from vigie_sim import report as reports
 from vigie_sim.bench.cli import bench_app
+from vigie_sim.options import check_output, demo_seconds, made_folder, ticks_of
 from vigie_sim.traffic.cli import traffic_app
 
 app = typer.Typer(
@@ -24,7 +25,7 @@ console = Console()
 
 Report = Annotated[Path | None, typer.Option("--report", help="Write the report (JSON) here.")]
 Score = Annotated[Path | None, typer.Option("--score", help="Write the score (seeded outcomes alone) here.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random.")]
 
 
 def main() -> None:
@@ -56,9 +57,11 @@ def run(
     from vigie_sim.foreign import ForeignScenario
 
     _check_controller(controller)
+    check_output("--report", report)
+    check_output("--score", score)
     chain = [controller, *(name for name in ("signal.actuated",) if name != controller)]
     scenario = ForeignScenario(sumo, [ControllerSpec(kind=name) for name in chain])
-    ticks = None if seconds is None else round(seconds)
+    ticks = ticks_of("--seconds", seconds, scenario.run.duration)
     runner = _run_in_process if in_process else _run_wire
     document = runner(scenario, seed, ticks, central)
     document["controller"] = controller
@@ -82,6 +85,8 @@ def serve(
     from vigie_sim.scenario import World
     from vigie_sim.serve import serve_district
 
+    place = made_folder("--folder", folder)
+
     def told(world: World, files: list[Path]) -> None:
         console.print(f"{len(world.rigs)} appareils en service / devices are served. Passerelles / gateways:")
         for file in files:
@@ -91,7 +96,7 @@ def serve(
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        return await serve_district(folder.absolute(), seed, speed, stop, told)
+        return await serve_district(place, seed, speed, stop, told)
 
     world = uvloop.run(until_told())
     show({"scenario": "district", **reports.outcomes_of(world.outcomes())})
@@ -114,10 +119,12 @@ def demo(
     from vigie_sim.demoscreen import run_demo
 
     _check_controller(controller)
-
+    check_output("--report", report)
+    check_output("--score", score)
+    duration = demo_seconds(minutes)
+    kept = None if folder is None else made_folder("--folder", folder, empty=True)
     with tempfile.TemporaryDirectory(prefix="vigie-demo-") as temporary:
-        place = folder or Path(temporary)
-        duration = None if minutes is None else 60 * minutes
+        place = kept or Path(temporary)
         whole = uvloop.run(run_demo(place, seed, duration, headless, stay, console, controller))
     if report is not None:
         reports.write(report, whole)

@@ -58,7 +58,7 @@ def check_document(raw: bytes | Mapping[str, Any], file: str) -> Checked:
         document = parse_document(raw, KINDS)
     except PolicyRefused as why:
         field, separator, reason = why.reason.partition(": ")
-        if not separator:
+        if not separator or " " in field:
             field, reason = ("kind" if why.code == "unknown-kind" else "document"), why.reason
         value = _value_at(raw, field)
         shown = "" if value is None else repr(value)[:80]
