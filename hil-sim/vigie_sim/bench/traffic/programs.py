@@ -7,73 +7,37 @@
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
+from vigie_controllers.loops import ControllerSpec
 from vigie_sim.traffic.derive import Clearances, Junction
-from vigie_sim.traffic.network import Network, Signal
+from vigie_sim.traffic.network import Network
 from vigie_sim.traffic.phases import GREEN
+from vigie_sim.traffic.timing import fixed_controller
 
 MAX_GREEN_S = 50.0
-LONGEST_CYCLE_S = 240.0
-SHORTEST_CYCLE_S = 20.0
-"""What the fixed-time controller takes."""
 
 
-def fixed_params(network: Network, junction: Junction, epoch: float, begin: float) -> dict[str, Any]:
-    """Parameters of ``signal.fixed``: the network's splits (raised where minimum times ask it) and offset.
+def fixed_spec(network: Network, junction: Junction, epoch: float, begin: float) -> ControllerSpec:
+    """``signal.fixed`` with the network's plan, begun at the instant at which SUMO begins it.
 
-    epoch: UTC seconds of the run's first instant, which is SUMO's second ``begin``. A program of several
-    rings has no splits of its own: its cycle is shared evenly.
+    epoch: UTC seconds of the run's first instant, which is SUMO's second ``begin``. A program of rings (NEMA)
+    has no splits of its own: its cycle is shared evenly.
     """
-    phases = junction.site.phases
-    if len({phase.ring for phase in phases}) > 1:
-        return {}
+    spec = fixed_controller(junction)
+    if not spec.params:
+        return spec
     signal = network.signals[junction.signal]
-    splits, lead = _splits(signal, junction)
-    least = {
-        one.id: max(one.min_green_s, one.walk_s + one.ped_clear_s) + one.yellow_s + one.red_clear_s
-        for one in phases
+    # SUMO counts from the first stage, the controller from the first green.
+    lead = sum(
+        stage.duration for stage in takewhile(lambda stage: not set(stage.state) & set(GREEN), signal.stages)
+    )
+    plans = {
+        name: {**plan, "offset_s": (epoch - begin + signal.offset + lead) % plan["cycle_s"]}
+        for name, plan in spec.params["plans"].items()
     }
-    splits = {number: max(splits[number], least[number]) for number in splits}
-    spare = sum(splits.values()) - sum(least.values())
-    room = LONGEST_CYCLE_S - sum(least.values())
-    if spare > room > 0:
-        splits = {n: least[n] + (splits[n] - least[n]) * room / spare for n in splits}
-    if sum(splits.values()) < SHORTEST_CYCLE_S:
-        scale = SHORTEST_CYCLE_S / sum(splits.values())
-        splits = {number: own * scale for number, own in splits.items()}
-    cycle = sum(splits.values())
-    # SUMO begins a cycle at its second ``offset``; the controller counts from UTC midnight of 1970.
-    offset = (epoch - begin + signal.offset + lead) % cycle
-    return {"plans": {"normal": {"splits_s": splits, "offset_s": round(offset, 3)}}}
-
-
-def _splits(signal: Signal, junction: Junction) -> tuple[dict[int, float], float]:
-    """Seconds from each phase's begin to the next one's, and when in the cycle the first phase begins."""
-    feet = {one.link for one in signal.connections if one.crossing}
-
-    def opened(state: str) -> frozenset[int]:
-        return frozenset(n for n, letter in enumerate(state) if letter in GREEN and n not in feet)
-
-    numbers = {opened(slot.stage.state): slot.number for slot in junction.head.slots}
-    splits = {slot.number: 0.0 for slot in junction.head.slots}
-    first = junction.head.slots[0].number
-    current: int | None = None
-    at, before, lead = 0.0, 0.0, None
-    for stage in signal.stages:
-        if not any(letter in "yYu" for letter in stage.state):
-            current = numbers.get(opened(stage.state), current)
-        if current is None:
-            before += stage.duration
-        else:
-            splits[current] += stage.duration
-        if lead is None and current == first:
-            lead = at
-        at += stage.duration
-    if current is not None:
-        splits[current] += before
-    return splits, lead or 0.0
+    return ControllerSpec(kind=spec.kind, params={**spec.params, "plans": plans})
 
 
 def write_programs(

@@ -15,7 +15,7 @@ from vigie_protocols.points import ClockTrust, Value
 from vigie_sim.bench.figures import percentile
 from vigie_sim.bench.traffic.harder import HarderRig, failed_points, pressed, with_pedestrians
 from vigie_sim.bench.traffic.jobs import UNITS, Job, Outcome
-from vigie_sim.bench.traffic.programs import fixed_params, write_programs
+from vigie_sim.bench.traffic.programs import fixed_spec, write_programs
 from vigie_sim.bench.traffic.subjects import SUBJECTS, Subject
 from vigie_sim.foreign import EPOCH, SCAN_S
 from vigie_sim.inprocess import InProcessGateway, gateways_in_process, run_in_process
@@ -159,8 +159,10 @@ def _controllers(
     subject: Subject, network: Network, junction: Junction, begin: float
 ) -> list[ControllerSpec]:
     """The subject first, then what every gateway falls back on."""
-    params = fixed_params(network, junction, EPOCH, begin) if subject.name == "fixed" else {}
-    chain = [ControllerSpec(kind=subject.kind, params=params)]
+    first = ControllerSpec(kind=subject.kind)
+    if subject.name == "fixed":
+        first = fixed_spec(network, junction, EPOCH, begin)
+    chain = [first]
     if subject.kind != "signal.actuated":
         chain.append(ControllerSpec(kind="signal.actuated"))
     return chain
