@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 PRIORITY = 50
 _RTTIME_US = 900_000  # a scan that spins this long loses its real-time class instead of the machine
+_MCL_ON_FAULT = 7
+"""Current and future pages, each from when it is first touched: locking all that is mapped would bring in
+every page of every library, 25 MiB that no scan ever looks at."""
 _MCL_CURRENT_AND_FUTURE = 3
 _SCHED_RESET_ON_FORK = 0x40000000
 
@@ -34,7 +37,8 @@ def ask(lock_memory: bool = True) -> Granted:
     except (PermissionError, OSError) as error:
         problems.append(f"SCHED_FIFO: {error.strerror}")
     if lock_memory:
-        if ctypes.CDLL(None, use_errno=True).mlockall(_MCL_CURRENT_AND_FUTURE) == 0:
+        lock = ctypes.CDLL(None, use_errno=True).mlockall
+        if lock(_MCL_ON_FAULT) == 0 or lock(_MCL_CURRENT_AND_FUTURE) == 0:
             locked = True
         else:
             problems.append(f"mlockall: {os.strerror(ctypes.get_errno())}")

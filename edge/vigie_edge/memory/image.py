@@ -67,16 +67,23 @@ class TwoSlot:
     def read(self) -> tuple[int, bytes] | None:
         """Newest whole frame as (number, body), or None when there is none."""
         for _ in range(2):
-            found = [checked for slot in (0, 1) if (checked := self._checked(slot)) is not None]
-            if found:
-                return max(found)
+            numbers = [_SLOT.unpack_from(self._map, slot * self._size)[3] for slot in (0, 1)]
+            newer = numbers[1] > numbers[0]
+            for slot in (newer, not newer):
+                checked = self._checked(slot)
+                if checked is not None:
+                    return checked
         if any(self._map[slot * self._size : slot * self._size + _SLOT.size].strip(b"\0") for slot in (0, 1)):
             self.torn += 1  # something stands there, and none of it is whole
         return None
 
     def _checked(self, slot: int) -> tuple[int, bytes] | None:
         start = slot * self._size
-        raw = self._map[start : start + self._size]
+        length = _SLOT.unpack_from(self._map, start)[1]
+        if length > self._body_size:
+            return None
+        # Only what is filled: a slot may be mostly room. The copy speaks for itself, it may be a newer frame.
+        raw = self._map[start : start + _SLOT.size + length]
         crc, length, layout, number = _SLOT.unpack_from(raw)
         if number == 0 or layout != self._layout or length > self._body_size:
             return None
