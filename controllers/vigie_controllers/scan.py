@@ -62,7 +62,7 @@ class _Bound:
         self.next_scan = 0
         self.places = tuple(table.index[name] for name in loop.domain.reads)
         self.outputs = tuple(outputs[name] for name in loop.domain.writes)
-        self.last_frame = -1
+        self.last_frame: int | None = None
         self.readings: tuple[Reading[Value], ...] = ()
 
 

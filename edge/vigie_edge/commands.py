@@ -29,7 +29,7 @@ class CommandDesk:
         try:
             request = json.loads(payload)
             nonce = str(request["nonce"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return json.dumps(
                 {"nonce": "", "ok": False, "code": "bad-request", "reason": "not a request"}
             ).encode()
@@ -38,7 +38,7 @@ class CommandDesk:
             answer = {"nonce": nonce, "ok": True, "result": result}
         except LeaseRefused as refused:
             answer = {"nonce": nonce, "ok": False, "code": refused.code, "reason": refused.reason}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             reason = f"{type(error).__name__}: {error}"
             answer = {"nonce": nonce, "ok": False, "code": "bad-request", "reason": reason[:500]}
         return json.dumps(answer).encode()

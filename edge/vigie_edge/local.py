@@ -80,7 +80,7 @@ class LocalDesk:
             request = json.loads(line)
             action = request["action"]
             arguments = dict(request.get("args", {}))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             self._send(
                 peer, {"ok": False, "code": "bad-request", "reason": "one JSON object a line with action"}
             )

@@ -47,7 +47,7 @@ class PolicyShelf:
         self._hashes: dict[str, str] = {}
         self._bundle_hash = ""
         self.confirmed = False
-        """Somebody at the local socket has vouched for the bundle that comes next."""
+        """Somebody at the local socket has vouched for the bundle that is on the shelf."""
         self.offers: list[Offer] = []
         """What the engine was given since the last scan; a replay gives it again."""
         self.staged_generation = 0
@@ -83,6 +83,8 @@ class PolicyShelf:
         return True
 
     def _load(self, now: float, utc: float, trust: ClockTrust) -> Iterator[None]:
+        # Whatever becomes of this bundle, the consent was for it alone.
+        confirmed, self.confirmed = self.confirmed, False
         try:
             data = self._incoming.read_bytes()
         except OSError:
@@ -119,9 +121,8 @@ class PolicyShelf:
             "issued_at": bundle.issued_utc,
             "documents": documents,
         }
-        self.offers.append(Offer(now, utc, int(trust), self.confirmed, offer))
-        outcome = self._life.offer(now, utc, trust, offer, confirmed=self.confirmed)
-        self.confirmed = False
+        self.offers.append(Offer(now, utc, int(trust), confirmed, offer))
+        outcome = self._life.offer(now, utc, trust, offer, confirmed=confirmed)
         if outcome.accepted:
             self._hashes = hashes
             self._bundle_hash = hashlib.sha256(verified.payload).hexdigest()

@@ -132,6 +132,8 @@ class Replay:
         self._scan = snapshot.scan
         self._values = tuple(snapshot.outputs) if snapshot.outputs else None
         self._body = b""
+        if snapshot.start:
+            self._image = self._plan.table.empty()
 
     # -- scans ---------------------------------------------------------------------------------------
 
@@ -169,6 +171,8 @@ class Replay:
             raw = mixed.to_bytes(len(raw), "little")
         self._body = raw
         self._frame += 1
+        if not raw:  # field had not spoken yet
+            return blinded(self._plan.table.empty())
         image = self._codec.unpack(self._frame, raw)
         return blinded(image) if blind else image
 

@@ -19,7 +19,9 @@ def write_atomic(path: Path, data: bytes, durable: bool = True) -> None:
     beside = path.with_name(path.name + ".new")
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     try:
-        os.write(fd, data)
+        written = 0
+        while written < len(data):  # a full disk takes a part without an error
+            written += os.write(fd, data[written:])
         if durable:
             os.fsync(fd)
     finally:

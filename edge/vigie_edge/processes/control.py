@@ -26,6 +26,8 @@ from vigie_protocols.points import CLOCK_TRUST, NEVER, ClockTrust, Value
 SNAPSHOT_S = 1.0
 REPLAY_SNAPSHOT_S = 300.0
 STALE_IMAGE_S = 1.0
+FIRST_IMAGE_S = 2.0
+"""A cold start waits at most so long for field's first image; then it scans on what there is."""
 MAILBOXES = ("supervisor", "uplink")
 
 
@@ -188,6 +190,7 @@ class WallControl:
         realtime.quiet_collector()
         control.resume(clock.monotonic())
         stopped = StopFlag()
+        self._await_image(clock.monotonic() + FIRST_IMAGE_S)
         number = math.floor(clock.monotonic() / self.base_s) + 1
         overrun = False
         while not stopped.asked:
@@ -210,6 +213,11 @@ class WallControl:
                 board.add("control.overruns")
                 board.add("control.missed", behind)
                 number += behind
+
+    def _await_image(self, limit: float) -> None:
+        """At a cold start field needs a moment; without it the first scans would find everything bad."""
+        while self.control.inputs.read() is None and clock.monotonic() < limit:
+            self.wiring.bells.control.wait(0.02)
 
     def _one(self, now: float, overrun: bool) -> None:
         control = self.control

@@ -112,7 +112,13 @@ class WallField:
             due = await driver.poll(clock.monotonic())
             await asyncio.sleep(max(0.0, due - clock.monotonic()))
 
+    def _all_up(self) -> bool:
+        return all(one.up for driver in self.state.drivers.values() for one in driver.state.devices.values())
+
     async def _publish(self) -> None:
+        first = clock.monotonic() + FIRST_S
+        while not self._all_up() and clock.monotonic() < first:
+            await asyncio.sleep(0.02)  # a first image of nothing would only alarm people
         while True:
             await self._dirty.wait()
             self._dirty.clear()

@@ -283,7 +283,10 @@ class Uplink:
                 metrics.append(Metric(name, value, datatype, None, stamp, old, _QUALITY[quality]))
             if samples.device and samples.device not in self._devices:
                 return self._orphan(epoch, record, samples, stamp, old)
-            return self.node.data(samples.device, metrics, now)
+            try:
+                return self.node.data(samples.device, metrics, now)
+            except FrameError:  # from before a profile was changed: a point had another type then
+                return self._orphan(epoch, record, samples, stamp, old)
         if record.kind is Kind.EVENT:
             event = event_decoder.decode(record.payload)
             return self._event(epoch, record.index, round(event.utc * 1000), record.payload, old, now)
@@ -300,7 +303,7 @@ class Uplink:
     def _orphan(
         self, epoch: int, record: Record, samples: Samples, stamp: int, old: bool
     ) -> list[EdgeAction]:
-        """Samples of a device that the gateway file no longer has: told as an event, so that no index is missing."""
+        """Samples of a device or type that the files no longer have: told as an event, so that no index is missing."""
         told = {
             "kind": "orphan",
             "source": "journal",
@@ -348,7 +351,13 @@ class Uplink:
             self._dirty_acks = False
             self._save_at = clock.monotonic() + _SAVE_S
             self.sender.forget_epochs()
+            self._keep_acks()
+
+    def _keep_acks(self) -> None:
+        try:
             self._acked_file.save(self.sender.acknowledged)
+        except OSError:
+            self._dirty_acks = True  # the disk refuses: tried again, for only what is kept there makes room
 
     # -- receiving -----------------------------------------------------------------------------------
 
@@ -380,7 +389,12 @@ class Uplink:
         """Put the bundle where control looks for it. Control alone judges it, so that every refusal is reported."""
         if not payload or len(payload) > channel.MAX_BUNDLE:
             return
-        write_atomic(self._policies / "incoming" / "desired.json", payload)
+        try:
+            write_atomic(self._policies / "incoming" / "desired.json", payload)
+        except OSError as error:  # the coordinator sees that it is not applied; telemetry goes on
+            self.board.add("uplink.refused")
+            sys.stderr.write(f"uplink: a bundle cannot be kept: {error.strerror}\n")
+            return
         self._mail(
             {"nonce": hashlib.sha256(payload).hexdigest()[:32], "action": "bundle", "holder": "coordinator"}
         )
@@ -434,7 +448,7 @@ class Uplink:
                 break
         self._act(self.node.stop(self._utc_ms()))
         self.link.close(with_will=True)
-        self._acked_file.save(self.sender.acknowledged)
+        self._keep_acks()
 
 
 def run_uplink(wiring: Wiring) -> None:
