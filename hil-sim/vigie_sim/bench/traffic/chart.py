@@ -16,7 +16,7 @@ _COLOURS = {
     "sumo_delay_based": "#cfc8b0",
     "net_fixed": "#9a9a9a",
 }
-_WIDTH, _LEFT, _RIGHT = 860, 170, 110
+_WIDTH, _LEFT, _RIGHT = 900, 170, 160
 _BAR, _STEP, _HEAD = 16, 22, 34
 _TOP = 54
 
