@@ -7,7 +7,7 @@ scan, one bounded step at a time.
 
 import gc
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -28,6 +28,9 @@ REPLAY_SNAPSHOT_S = 300.0
 STALE_IMAGE_S = 1.0
 FIRST_IMAGE_S = 2.0
 """A cold start waits at most so long for field's first image; then it scans on what there is."""
+HOLD_S = 3.0
+"""A restarted control repeats its predecessor's last frame at most so long while the devices' answers to it
+are still on their way; then it begins as if nothing could be read."""
 MAILBOXES = ("supervisor", "uplink")
 
 
@@ -174,6 +177,44 @@ class Control:
         return changed
 
 
+@dataclass
+class Hold:
+    """A predecessor's last frame, repeated until the devices' read-backs are newer than the restart.
+
+    Guards take over what lamps show; a read-back from before the last command would mislead them.
+    """
+
+    frame: OutputFrame
+    began: float
+    expiry_s: float
+    places: tuple[int, ...]
+
+    @classmethod
+    def of(cls, wiring: Wiring, found: tuple[int, bytes] | None, now: float) -> "Hold | None":
+        """A hold where a predecessor has just been here and read-backs exist."""
+        index = wiring.plan.table.index
+        places = tuple(index[one.read_back] for one in wiring.plan.outputs if one.read_back is not None)
+        if found is None or not places:
+            return None
+        frame = wiring.output_codec.unpack(found[1])
+        if not 0.0 <= now - frame.now <= HOLD_S:
+            return None
+        return cls(frame, now, wiring.plan.expiry_s, places)
+
+    def over(self, now: float, image: Image) -> bool:
+        """True when every read-back that can be read is newer than the restart, or the patience is over."""
+        readings = (image.readings[place] for place in self.places)
+        return self.late(now) or all(not one.usable or one.arrival > self.began for one in readings)
+
+    def late(self, now: float) -> bool:
+        """True when the patience is over."""
+        return now - self.began > HOLD_S
+
+    def again(self, now: float) -> OutputFrame:
+        """The frame once more, alive for another expiry."""
+        return replace(self.frame, now=now, expiry=now + self.expiry_s)
+
+
 class WallControl:
     """Control in wall-clock time: a grid of absolute deadlines, woken early only by urgent points."""
 
@@ -181,6 +222,7 @@ class WallControl:
         self.control = Control(wiring)
         self.wiring = wiring
         self.base_s = wiring.plan.gateway.scan_s
+        self._hold: Hold | None = None
 
     def run(self) -> None:
         """Scan until the supervisor is told to stop. Goes on when the supervisor dies."""
@@ -191,6 +233,7 @@ class WallControl:
         control.resume(clock.monotonic())
         stopped = StopFlag()
         self._await_image(clock.monotonic() + FIRST_IMAGE_S)
+        self._hold = Hold.of(self.wiring, control.outputs.read(), clock.monotonic())
         number = math.floor(clock.monotonic() / self.base_s) + 1
         overrun = False
         while not stopped.asked:
@@ -226,6 +269,14 @@ class WallControl:
         if now - image.now > max(STALE_IMAGE_S, 3 * self.base_s):
             image = blinded(image)
         utc = clock.utc_now()
+        if self._hold is not None:
+            if not self._hold.over(now, image):
+                control.outputs.write(self.wiring.output_codec.pack(self._hold.again(now)))
+                self.wiring.bells.field.ring()
+                return
+            if self._hold.late(now):
+                image = blinded(image)
+            self._hold = None
         frame = control.scan(now, utc, image, trust, overrun)
         control.outputs.write(self.wiring.output_codec.pack(frame))
         self.wiring.bells.field.ring()
@@ -246,6 +297,9 @@ class PacedControl:
         control = self.control
         realtime.quiet_collector()
         stopped = StopFlag()
+        # What a killed predecessor decided within an unfinished tick was never written: the tick is run anew.
+        while self.sequence.drain():
+            pass
         found = control.outputs.read()
         last = self.wiring.output_codec.unpack(found[1]).tick if found is not None else 0
         control.resume(NEVER if found is None else self.wiring.output_codec.unpack(found[1]).now)
