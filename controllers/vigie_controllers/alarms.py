@@ -70,7 +70,9 @@ class AlarmWatch:
                         AlarmChange(rule.point, False, rule.severity, f"{reading.value} is normal")
                     )
                 continue
-            began = self._since.setdefault(rule.point, now)
+            began = self._since.get(rule.point, now)
+            if began >= now:  # it begins, or the monotonic clock began anew
+                began = self._since[rule.point] = now
             if rule.point in self._active:
                 continue
             if now - began >= rule.delay_s:

@@ -180,7 +180,11 @@ class GuardedLoop(Generic[I, O]):
     def adopt(self, staged: Staged) -> None:
         """Swap staged controllers in at a scan boundary; each takes up its predecessor's state."""
         for place, (params, controller) in staged.items():
-            controller.restore(self._controllers[place].snapshot())
+            try:
+                controller.restore(self._controllers[place].snapshot())
+            except (KeyError, TypeError, ValueError):
+                # Its predecessor's state does not fit its parameters: it begins anew, whole.
+                controller = build_controller(self.kinds[place], params, self.domain)
             self._controllers[place] = controller
             self._params[place] = params
             self._faults[place] = ""
@@ -259,7 +263,11 @@ class GuardedLoop(Generic[I, O]):
         }
 
     def restore(self, state: State) -> None:
-        """Take up a snapshot of a loop with the same list of controllers."""
+        """Take up a snapshot. The guard's comes first: a latched fault outlives a change of controllers.
+
+        Raises ValueError, KeyError or TypeError when the rest is of a loop with other controllers.
+        """
+        self.domain.guard.restore(state["guard"])
         rows = state["controllers"]
         if [row["kind"] for row in rows] != [kind.name for kind in self.kinds]:
             raise ValueError(f"loop {self.name}: the snapshot has other controllers")
@@ -268,7 +276,6 @@ class GuardedLoop(Generic[I, O]):
             controller.restore(row["state"])
             self._controllers[place] = controller
             self._params[place] = dict(row["params"])
-        self.domain.guard.restore(state["guard"])
 
     def resume(self, state: State) -> None:
         """Take up the exact state, timers too: for replay, where the snapshot is what really ran."""

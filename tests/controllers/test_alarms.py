@@ -75,3 +75,11 @@ def test_what_stands_survives_a_restart_and_is_told_once() -> None:
     assert [one.point for one in again.active()] == ["station/x"]
     assert again.step(1.0, (Reading(True),)) == ()
     assert again.step(2.0, (Reading(False),))[0].active is False
+
+
+def test_a_delay_that_ran_before_a_reboot_begins_anew() -> None:
+    alarms = watch(when=True, delay_s=5.0)
+    alarms.step(500_000.0, (Reading(True),))
+    again = watch(when=True, delay_s=5.0)
+    again.restore(alarms.snapshot())
+    assert play(again, [(10, True, GOOD), (14, True, GOOD), (15, True, GOOD)]) == [None, None, True]

@@ -82,6 +82,7 @@ class Motor:
     def start(self, now: float) -> None:
         """Switch on; the caller has checked every limit."""
         self.on, self.since = True, now
+        self.rationed(now)  # lets go of starts that count no more
         self.starts.append(now)
 
     def stop(self, now: float) -> None:

@@ -291,3 +291,16 @@ def test_a_snapshot_of_another_station_is_refused() -> None:
     state["controllers"][0]["state"]["order"] = [0, 1, 2]
     with pytest.raises(ValueError, match="other pumps"):
         loop().restore(state)
+
+
+def test_a_latched_fault_outlives_a_change_of_the_list_of_controllers() -> None:
+    before = station()
+    before.says["pump.1.fault"] = True
+    before.run(3)
+    assert before.loop.domain.guard.latched()
+    after = station()
+    state = before.loop.snapshot()
+    state["controllers"][0]["kind"] = "water.other"
+    with pytest.raises(ValueError, match="other controllers"):
+        after.loop.restore(state)
+    assert after.loop.domain.guard.latched() == before.loop.domain.guard.latched()
