@@ -215,7 +215,7 @@ def _finish(document: dict[str, Any], report: Path | None, score: Path | None) -
     """Print the outcomes; write score and report."""
     run = document.pop("run")
     if score is not None:
-        reports.write(score, document)
+        reports.write(score, reports.score_of(document))
     whole = {
         **document,
         "real_time_factor": run["real_time_factor"],
