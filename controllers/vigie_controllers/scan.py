@@ -236,7 +236,7 @@ class ScanEngine:
         for name, restore in parts:
             try:
                 restore()
-            except (KeyError, TypeError, ValueError) as error:
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
                 notes.append(Decision("scan", name, "not-restored", f"{type(error).__name__}: {error}"))
         return notes
 

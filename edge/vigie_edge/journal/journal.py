@@ -6,6 +6,7 @@ acknowledged go first when room is needed, and unacknowledged ones only when not
 loudly and declared as a gap record.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -109,7 +110,15 @@ class Journal:
 
     def _open_one(self, path: Path, epoch: int, first: int) -> bool:
         """Check one segment; cut it after its last good group, keeping a copy if it was damaged."""
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except OSError:
+            # Not even readable: out of the way, and told.
+            self.counters.quarantined += 1
+            self.gaps.append({"epoch": epoch, "first": first, "last": 0})
+            with contextlib.suppress(OSError):
+                path.rename(path.with_suffix(".corrupt"))
+            return False
         committed, last, at_mark, end = 0, first - 1, first - 1, 0
         if data[: len(MAGIC)] == MAGIC:
             end = len(MAGIC)
@@ -137,7 +146,8 @@ class Journal:
     def _quarantine(self, path: Path, data: bytes) -> None:
         """Damage, not a write cut short: keep a copy for people, the newest three of them."""
         self.counters.quarantined += 1
-        path.with_suffix(".corrupt").write_bytes(data)
+        with contextlib.suppress(OSError):  # a full disk must not keep the recorder from starting
+            path.with_suffix(".corrupt").write_bytes(data)
         for old in sorted(self.directory.glob("*.corrupt"))[:-3]:
             old.unlink()
 
