@@ -48,7 +48,7 @@ def run(
     seed: Seed = 1,
     in_process: Annotated[bool, typer.Option("--in-process", help="The same without sockets.")] = False,
     central: Annotated[bool, typer.Option(help="With a coordinator and its broker.")] = True,
-    controller: Annotated[str, typer.Option(help="Kind of the first controller.")] = "signal.actuated",
+    controller: Annotated[str, typer.Option(help="Kind of the first controller.")] = "signal.adaptive",
     seconds: Annotated[float | None, typer.Option(help="Only the first so many simulated seconds.")] = None,
     baseline: Annotated[bool, typer.Option(help="Also run the network's own programs.")] = True,
 ) -> None:

@@ -10,6 +10,7 @@ from vigie_sim.traffic.documents import write_gateway
 from vigie_sim.traffic.field import TrafficField
 from vigie_sim.traffic.network import read_network
 from vigie_sim.traffic.sumoconfig import read_run
+from vigie_sim.traffic.timing import fixed_controller
 
 EPOCH = 1_794_830_400.0
 """2026-11-16 12:00 UTC, a Monday: the simulated second 0 of a foreign scenario."""
@@ -43,9 +44,11 @@ class ForeignScenario:
             name = f"gw-{junction.name}"
             url = endpoints.get(junction.device, "opc.tcp://127.0.0.1:4840")
             extra = {"scan_s": SCAN_S, **more(name)}
+            # Fixed time without parameters means the network's own plan, which differs by junction.
+            chain = [
+                fixed_controller(junction) if one.kind == "signal.fixed" else one for one in self.controllers
+            ]
             files.append(
-                write_gateway(
-                    folder, name, [junction], {junction.name: url}, {junction.name: self.controllers}, extra
-                )
+                write_gateway(folder, name, [junction], {junction.name: url}, {junction.name: chain}, extra)
             )
         return files
