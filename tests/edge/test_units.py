@@ -1,0 +1,62 @@
+"""The systemd side: units that systemd takes, READY, a watchdog fed by progress alone, STOPPING."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.edge.wallclock import ROOT, Agent, WaterSite, until, water_gateway
+
+UNITS = ROOT / "firmware-config" / "systemd"
+
+
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed")
+    for unit, name in (("vigie-edge@.service", "vigie-edge@gw.service"), ("vigie-central.service",) * 2):
+        text = (UNITS / unit).read_text()
+        for command in ("vigie-edge", "vigie-central"):
+            text = text.replace(f"/opt/vigie/bin/{command}", "/bin/true")
+        (tmp_path / name).write_text(text)
+        done = subprocess.run(
+            [analyze, "verify", str(tmp_path / name)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0 and "Unknown" not in done.stderr, done.stderr
+
+
+def test_the_watchdog_is_fed_by_progress_alone(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, WaterSite() as site:
+        notify.bind(address)
+        notify.settimeout(30)
+        agent = Agent(water_gateway(tmp_path, site))
+        try:
+            agent.start(NOTIFY_SOCKET=address)
+            assert notify.recv(100) == b"READY=1"
+            assert notify.recv(100) == b"WATCHDOG=1"
+            pid = agent.kill("control", signal.SIGSTOP)
+            until(lambda: drained(notify), why="for silence")
+            os.kill(pid, signal.SIGCONT)
+            assert notify.recv(100) == b"WATCHDOG=1"
+            assert agent.stop() == 0
+            words = [b""]
+            while words[-1] != b"STOPPING=1":
+                words.append(notify.recv(100))
+        finally:
+            agent.end()
+
+
+def drained(notify: socket.socket) -> bool:
+    """True once a second has passed without a word (one may have been on its way)."""
+    notify.settimeout(1.0)
+    try:
+        notify.recv(100)
+    except TimeoutError:
+        return True
+    finally:
+        notify.settimeout(30)
+    return False
