@@ -22,6 +22,12 @@ def _agent(figures: Figures) -> None:
     agent(figures)
 
 
+def _edge(figures: Figures) -> None:
+    from vigie_sim.bench.edge.area import edge
+
+    edge(figures)
+
+
 def _traffic(figures: Figures) -> None:
     from vigie_sim.bench.traffic.area import area
 
@@ -31,5 +37,6 @@ def _traffic(figures: Figures) -> None:
 AREAS: dict[str, Area] = {
     "lockstep": _lockstep,
     "agent": _agent,
+    "edge": _edge,
     "traffic": _traffic,
 }

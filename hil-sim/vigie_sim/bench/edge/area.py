@@ -1,0 +1,9 @@
+"""The cases of area ``edge``, in the order of the table they fill."""
+
+from vigie_sim.bench.edge.polling import polling
+from vigie_sim.bench.figures import Figures
+
+
+def edge(figures: Figures) -> None:
+    """Fill the figures of this area."""
+    polling(figures)

@@ -1,0 +1,90 @@
+"""Modbus TCP devices for benches, many in one process: lean, so that they are not what is measured.
+
+Registers 0 to 3 hold the monotonic clock in ns at the moment of the answer, so that whoever finds the
+number again knows how old the reading is; all others count the requests of their connection. Writes are
+taken and forgotten. Run as a process it prints its port, then the requests answered so far per line read.
+"""
+
+import asyncio
+import struct
+import subprocess
+import sys
+import time
+from typing import Any
+
+_HEAD = struct.Struct(">HHHBBHH")
+
+
+class _Devices(asyncio.Protocol):
+    answered = 0
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._rest = b""
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        data = self._rest + data
+        while len(data) >= 12:
+            size = 6 + int.from_bytes(data[4:6], "big")
+            if len(data) < size:
+                break
+            self._transport.write(self._answer(data[:size]))
+            data = data[size:]
+        self._rest = data
+
+    def _answer(self, frame: bytes) -> bytes:
+        number, _, _, unit, function, address, count = _HEAD.unpack_from(frame)
+        type(self).answered += 1
+        if function not in (3, 4):
+            return _HEAD.pack(number, 0, 6, unit, function, address, count)
+        self._count = (self._count + 1) & 0x3FFF
+        row = b"".join([((self._count << 2) | place & 3).to_bytes(2, "big") for place in range(count)])
+        if address == 0 and count >= 4:
+            row = time.monotonic_ns().to_bytes(8, "big") + row[8:]
+        return struct.pack(">HHHBBB", number, 0, 3 + 2 * count, unit, function, 2 * count) + row
+
+
+class Devices:
+    """The process, as its starter sees it."""
+
+    def __init__(self) -> None:
+        line = [sys.executable, "-m", "vigie_sim.bench.edge.devices"]
+        self._process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.port = int(self._line())
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def answered(self) -> int:
+        """Requests answered so far."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return int(self._line())
+
+    def stop(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+async def _serve() -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(_Devices, "127.0.0.1", 0)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    while await asyncio.to_thread(sys.stdin.readline):
+        sys.stdout.write(f"{_Devices.answered}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    uvloop.run(_serve())
