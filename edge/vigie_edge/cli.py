@@ -117,10 +117,13 @@ def status(config: Config, as_json: Annotated[bool, typer.Option("--json")] = Fa
     result = _ask(config, "status", {})
     leases = _ask(config, "lease.list", {})["leases"]
     alarms = _ask(config, "alarm.list", {})["alarms"]
+    policies = _ask(config, "policy.show", {})
+    faults = _ask(config, "fault.list", {})["faults"]
     if as_json:
-        typer.echo(json.dumps({**result, "leases": leases, "alarms": alarms}))
+        more = {"leases": leases, "alarms": alarms, "policies": policies, "faults": faults}
+        typer.echo(json.dumps({**result, **more}))
     else:
-        show(result, leases, alarms)
+        show(result, leases, alarms, policies, faults)
 
 
 lease_app = typer.Typer(no_args_is_help=True, help="Baux / Leases: force a point for a while, with a reason.")

@@ -6,8 +6,33 @@ from rich.console import Console
 from rich.table import Table
 
 
-def show(status: dict[str, Any], leases: list[dict[str, Any]], alarms: list[dict[str, Any]]) -> None:
-    """Print processes, counters by subject, alarms and leases."""
+def _links(links: dict[str, Any]) -> Table:
+    table = Table("link", "device", "state", "last answer", "requests", "failures")
+    for name, link in links.items():
+        counters = link["counters"]
+        for device, row in link["devices"].items():
+            state = "up" if row["up"] else f"[red]down[/] {row['error']}"
+            age = f"{row['age_s']} s ago" if row["age_s"] < 1e6 else "never"
+            table.add_row(name, device, state, age, str(counters["requests"]), str(counters["failures"]))
+    return table
+
+
+def _policies(told: dict[str, Any]) -> str:
+    rows = [f"{one['id']}@{one['version']} {one['state']}" for one in told.get("documents", [])]
+    refused = told.get("refused")
+    if refused:
+        rows.append(f"[red]refused[/] {refused['code']}: {refused['reason']}")
+    return f"policies: generation {told.get('generation', 0)}; {', '.join(rows) or 'local defaults'}"
+
+
+def show(
+    status: dict[str, Any],
+    leases: list[dict[str, Any]],
+    alarms: list[dict[str, Any]],
+    policies: dict[str, Any],
+    faults: list[dict[str, Any]],
+) -> None:
+    """Print processes, links, counters by subject, policies, alarms, latched faults and leases."""
     console = Console()
     console.print(f"[bold]{status['gateway']}[/]  configuration {status['configuration'][:12]}")
     processes = Table("process", "pid", "up s", "restarts", "last exit")
@@ -15,6 +40,8 @@ def show(status: dict[str, Any], leases: list[dict[str, Any]], alarms: list[dict
         pid = str(row["pid"]) if row["pid"] else "[red]down[/]"
         processes.add_row(name, pid, str(row["up_s"]), str(row["restarts"]), row["last_exit"])
     console.print(processes)
+    if status.get("links"):
+        console.print(_links(status["links"]))
     counters = status["counters"]
     table = Table("subject", "figures")
     for subject in ("control", "field", "recorder", "uplink"):
@@ -29,6 +56,9 @@ def show(status: dict[str, Any], leases: list[dict[str, Any]], alarms: list[dict
     if scans:
         mean = counters["control.late_us_sum"] / scans
         console.print(f"scan lateness: mean {mean:.0f} µs, worst {counters['control.late_us_max']} µs")
+    console.print(_policies(policies))
+    for fault in faults:
+        console.print(f"[red]latched[/] {fault['loop']}, {fault['subject']}: {fault['reason']}")
     for alarm in alarms:
         console.print(f"[red]alarm[/] {alarm['severity']}: {alarm['point']} {alarm['reason']}")
     for lease in leases:

@@ -17,6 +17,7 @@ from vigie_edge.memory.ring import Ring
 from vigie_protocols.errors import input_error
 from vigie_protocols.localsocket import SOCKET_NAME
 
+LINKS_FILE = "links.json"
 RING_BYTES = 4 << 20
 MAILBOX_BYTES = 256 << 10
 SNAPSHOT_BYTES = 4 << 20

@@ -32,7 +32,16 @@ def test_its_commands_and_metrics_answer(tmp_path: Path) -> None:
     with water_agent(tmp_path) as (site, agent):
         shown = agent.cli("status", "--config", str(agent.file))
         assert shown.returncode == 0, shown.stderr
-        for word in ("gw-pompage", "control", "field", "recorder", "scan lateness"):
+        for word in (
+            "pump-station",
+            "basin",
+            "policies: generation 0",
+            "gw-pompage",
+            "control",
+            "field",
+            "recorder",
+            "scan lateness",
+        ):
             assert word in shown.stdout
         point = "basin/gate.command"
         taken = agent.cli(

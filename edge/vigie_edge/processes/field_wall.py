@@ -5,12 +5,17 @@ of each output. Expiry runs beside them and waits for no device.
 """
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from vigie_edge import clock
 from vigie_edge.memory.image import OutputFrame
 from vigie_edge.processes.field import FieldState
-from vigie_edge.wiring import Wiring
+from vigie_edge.statefiles import write_atomic
+from vigie_edge.wiring import LINKS_FILE, Wiring
 from vigie_protocols.driver import Change, Driver
 
 PUBLISH_S = 0.25
@@ -58,6 +63,24 @@ class LinkWriter:
                     await self._state.write_link(self._link, changes)
                 finally:
                     self._busy = False
+
+
+def tell_links(runtime: Path, drivers: Mapping[str, Driver], now: float) -> None:
+    """Links and devices as they stand, for ``status``: a small file beside the shared memory."""
+    told = {
+        name: {
+            "up": driver.state.up,
+            "error": driver.state.error,
+            "counters": dataclasses.asdict(driver.state.counters),
+            "devices": {
+                one.name: {"up": one.up, "error": one.error, "age_s": round(min(now - one.last_good, 1e6), 1)}
+                for one in driver.state.devices.values()
+            },
+        }
+        for name, driver in drivers.items()
+    }
+    with contextlib.suppress(OSError):
+        write_atomic(runtime / LINKS_FILE, json.dumps(told).encode(), durable=False)
 
 
 class WallField:
@@ -191,6 +214,7 @@ class WallField:
                 self.state.age(now)
                 if now - begun >= FIRST_S:
                     self.state.watch_links(now, utc)
+                tell_links(self.wiring.runtime, self.state.drivers, now)
             if now - published >= PUBLISH_S:
                 published = now
                 self._dirty.set()

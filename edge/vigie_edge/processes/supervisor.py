@@ -7,6 +7,7 @@ their memory and files. A lock per process sees to it that no two of a kind ever
 
 import contextlib
 import gc
+import json
 import os
 import select
 import signal
@@ -22,7 +23,7 @@ from vigie_edge.memory.board import Board
 from vigie_edge.metrics import MetricsPort
 from vigie_edge.processes.alone import alone, retire
 from vigie_edge.processes.stop import let_signals_in
-from vigie_edge.wiring import Wiring
+from vigie_edge.wiring import LINKS_FILE, Wiring
 from vigie_protocols.errors import VigieError
 
 _FIRST_BACKOFF_S = 0.02
@@ -280,7 +281,15 @@ class Supervisor:
                 for child in self.children.values()
             },
             "counters": self.board.all(),
+            "links": self._links(),
         }
+
+    def _links(self) -> object:
+        """What field last told of its links; nothing in lock-step."""
+        try:
+            return json.loads((self.wiring.runtime / LINKS_FILE).read_bytes())
+        except (OSError, ValueError):
+            return {}
 
 
 class _NotifySocket:
