@@ -42,7 +42,13 @@ _log = logging.getLogger(__name__)
 
 
 def find_mosquitto() -> str | None:
-    """The path of mosquitto, None when it is not installed."""
+    """The path of mosquitto, None when it is not installed.
+
+    VIGIE_MOSQUITTO in the environment names one that stands elsewhere; empty, it means that there is none.
+    """
+    named = os.environ.get("VIGIE_MOSQUITTO")
+    if named is not None:
+        return shutil.which(named) if named else None
     return next((found for name in _MOSQUITTO if (found := shutil.which(name))), None)
 
 
