@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+import vigie_controllers
 from vigie_controllers.assembly import Assembly
 from vigie_controllers.image import PointTable
 from vigie_controllers.loops import ParamError
@@ -102,6 +103,15 @@ def load_plan(file: Path) -> Plan:
     except ValueError as error:
         raise InputError([Problem(str(file), "devices", "", str(error), "Correct the profile.")]) from error
     return Plan(configuration, assembly, layout_hash(table), _hash(configuration))
+
+
+def code_hash() -> str:
+    """SHA-256 of the code that decides: every module of the controllers' package, by name and content."""
+    folder = Path(vigie_controllers.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 _PLACES = {"uplink", "journal", "runtime_dir", "state_dir"}

@@ -16,7 +16,7 @@ from vigie_controllers.image import Image
 from vigie_controllers.scan import ScanEngine, ScanOutcome
 from vigie_edge import records
 from vigie_edge.commands import CommandDesk
-from vigie_edge.config import Plan
+from vigie_edge.config import Plan, code_hash
 from vigie_edge.journal.journal import list_segments, read_committed
 from vigie_edge.journal.segment import Kind, Record, scan_records
 from vigie_edge.memory.image import ImageCodec, blinded
@@ -72,6 +72,7 @@ class Replay:
         self._values: tuple[Value, ...] | None = None
         self._scan = -1
         self._foreign = False
+        self._code = code_hash()
 
     def run(self, directory: Path) -> Report:
         """Replay every segment below ``directory``; raises InputError when there is none."""
@@ -94,6 +95,8 @@ class Replay:
             if record.kind is Kind.PREAMBLE:
                 told = msgspec.json.decode(record.payload)
             break
+        if told.get("code") != self._code:
+            self.report.notes.append(f"{path.name}: recorded by other controllers or guards than these")
         self._foreign = told.get("configuration") != self._plan.configuration_hash
         if self._foreign:
             self._engine = None

@@ -139,9 +139,13 @@ class WallField:
         return all(one.up for driver in self.state.drivers.values() for one in driver.state.devices.values())
 
     async def _publish(self) -> None:
-        first = clock.monotonic() + FIRST_S
-        while not self._all_up() and clock.monotonic() < first:
-            await asyncio.sleep(0.02)  # a first image of nothing would only alarm people
+        # A first image of nothing would only alarm people: give the devices a moment.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_S):
+                while not self._all_up():
+                    await self._dirty.wait()
+                    self._dirty.clear()
+        self._dirty.set()
         while True:
             await self._dirty.wait()
             self._dirty.clear()

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from vigie_edge import clock, records
-from vigie_edge.config import FIRST_DEVICE_POINT
+from vigie_edge.config import FIRST_DEVICE_POINT, code_hash
 from vigie_edge.journal.journal import Journal
 from vigie_edge.journal.segment import Kind
 from vigie_edge.processes.stop import StopFlag
@@ -72,6 +72,7 @@ class Recorder:
             {
                 "gateway": plan.gateway.gateway,
                 "configuration": plan.configuration_hash,
+                "code": code_hash(),
                 "boot": self.boot,
                 "points": plan.table.names,
             }
