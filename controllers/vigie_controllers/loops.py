@@ -222,11 +222,19 @@ class GuardedLoop(Generic[I, O]):
             if broken is not None:
                 interventions.append(Intervention("invariant", self.name, broken))
                 outputs = domain.failsafe()
+                self.replaced("the fail-safe was shown")
         except Exception as error:  # noqa: BLE001 - the guard must answer every scan, whatever broke in it
             interventions.append(Intervention("guard-fault", self.name, f"{type(error).__name__}: {error}"))
             outputs = domain.failsafe()
+            self.replaced("the fail-safe was shown")
         decisions.extend(outputs.decisions)
         return LoopStep(domain.values(outputs), tuple(decisions), tuple(interventions), active)
+
+    def replaced(self, why: str) -> None:
+        """Tell the guard that the devices were given other values than its outputs; most guards need not know."""
+        replaced = getattr(self.domain.guard, "replaced", None)
+        if replaced is not None:
+            replaced(why)
 
     def _ask(self, now: float, inputs: I, decisions: list[Decision]) -> tuple[O | None, int]:
         wanted: O | None = None

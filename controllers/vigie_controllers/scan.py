@@ -113,6 +113,8 @@ class ScanEngine:
         self._held: list[Value | None] = [None] * len(outputs)
         self.gate = WriteGate(outputs, table.index, expiry_s)
         self._told: dict[tuple[str, str], float] = {}
+        self._expiry_s = expiry_s
+        self._last: float | None = None
 
     def scan(
         self, now: float, utc: float, trust: ClockTrust, image: Image, overrun: bool = False
@@ -122,6 +124,10 @@ class ScanEngine:
         clock = Reading(utc, _TRUSTED.get(trust, Quality.BAD), utc, now if trust else NEVER)
         decisions: list[Decision] = []
         interventions: list[Intervention] = []
+        if self._last is not None and now - self._last > self._expiry_s + _HALF * self.base_s:
+            for bound in self.loops:
+                bound.loop.replaced(f"no scan for {now - self._last:.1f} s, so outputs expired")
+        self._last = now
         for one in self.policies.tick(now, utc, trust):
             self._by_name[one.loop].adopt(one.staged)
             decisions.append(Decision("policy", one.loop, "applied", _told(one.overrides)))
@@ -212,6 +218,7 @@ class ScanEngine:
         when the snapshot is not one of this gateway's.
         """
         exact = state["exact"]
+        self._last = now
         self.policies.resume(state["policies"], exact["policies"], now, utc)
         self.leases.restore(state["leases"])
         self.gate.restore(state["gate"])

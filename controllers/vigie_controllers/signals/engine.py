@@ -121,6 +121,12 @@ class Engine:
         self.lamps = tuple(self.lamp)
         return True
 
+    def restart(self, now: float) -> None:
+        """Back to flash and through the start-up: what the street shows is no longer what stands here."""
+        if self.mode not in ("flash", "dark"):
+            self._extinguish(now, None)
+            self.wake = NEVER
+
     # -- modes ---------------------------------------------------------------------------------------
 
     def _set_mode(self, mode: str, now: float) -> None:

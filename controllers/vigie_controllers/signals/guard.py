@@ -49,6 +49,7 @@ class SignalGuard:
         self._helped = -1
         self._refused = 0
         self._mute = False
+        self._replaced = ""
         self._ask = Ask()
         self._due = NEVER
         self._wanted: SignalWants | None = None
@@ -69,6 +70,8 @@ class SignalGuard:
         plant = self._plant
         if isinstance(plant, Cabinet):
             plant.observe(now, frame)
+        if self._replaced:
+            self._restart(now, plant, notes)
         stop = self._look(now, frame, notes)
         self._bank.update(now, frame.detectors)
         if wanted is not self._wanted or wanted is None:
@@ -90,11 +93,23 @@ class SignalGuard:
         self._due = self._next_due()
         return self._verdict(now, wanted, decisions, notes)
 
+    def replaced(self, why: str) -> None:
+        """The lamps have shown something else than our outputs meanwhile: the next scan starts up anew."""
+        self._replaced = why
+        self._due = NEVER
+
+    def _restart(self, now: float, plant: Engine | Cabinet, notes: list[Intervention]) -> None:
+        why, self._replaced = self._replaced, ""
+        if isinstance(plant, Engine) and self._begun:
+            plant.restart(now)
+            notes.append(Intervention("interrupted", "junction", f"{why}: start-up from flash"))
+
     # -- what must stop the junction -----------------------------------------------------------------
 
     def _look(self, now: float, frame: Frame, notes: list[Intervention]) -> Stop | None:
         plant = self._plant
-        stop = self._stops.look(now, frame, self._lamps and plant.mode in ("run", "all-red", "closing"))
+        running = self._lamps and plant.mode in ("run", "all-red", "closing")
+        stop = self._stops.look(now, frame, self._lamps and self._begun, running)
         if isinstance(plant, Engine) and not self._begun:
             if self._begin(now, plant, frame):
                 self._begun = True
@@ -274,7 +289,9 @@ class SignalGuard:
 
     def latched(self) -> tuple[tuple[str, str, str], ...]:
         """The conflict monitor's trip, which lasts until somebody resets the monitor in the cabinet."""
-        return (("junction", "monitor-fault", "the conflict monitor has tripped"),) if self._stops.fault else ()
+        return (
+            (("junction", "monitor-fault", "the conflict monitor has tripped"),) if self._stops.fault else ()
+        )
 
     def reset_latched(self, subject: str) -> bool:
         """Never from here: raises ValueError, since the monitor is reset at the cabinet alone."""
@@ -297,6 +314,7 @@ class SignalGuard:
             "helped": self._helped,
             "refused": self._refused,
             "mute": self._mute,
+            "replaced": self._replaced,
         }
 
     def restore(self, state: State) -> None:
@@ -313,5 +331,6 @@ class SignalGuard:
         self._stop = None if state["stop"] is None else Stop(*state["stop"])
         self._begun, self._restarted = state["begun"], state["restarted"]
         self._helped, self._refused, self._mute = state["helped"], state["refused"], state["mute"]
+        self._replaced = state["replaced"]
         self.status = self._status()
         self._due = NEVER

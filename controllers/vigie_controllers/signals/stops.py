@@ -6,6 +6,8 @@ from vigie_controllers.signals.words import Frame, Lamp, PanelMode
 from vigie_protocols.points import Quality
 
 FLASHING = frozenset({int(Lamp.DARK), int(Lamp.FLASH_RED), int(Lamp.FLASH_YELLOW)})
+BLIND_S = 3.0
+"""No lamp can be read for this long: the device may be gone, and flash by itself when it comes back."""
 DEAF_S = 3.0
 """Lamps that flash this long while we command otherwise: the device has left us, start anew."""
 
@@ -17,9 +19,13 @@ class StopWatch:
         self._fault: bool | None = None
         self._panel: int | None = None
         self._deaf_since: float | None = None
+        self._blind_since: float | None = None
 
-    def look(self, now: float, frame: Frame, running: bool) -> Stop | None:
-        """Why the junction must not run, or None. running: we command other lamps than flash."""
+    def look(self, now: float, frame: Frame, bare: bool, running: bool) -> Stop | None:
+        """Why the junction must not run, or None.
+
+        bare: we make the lamps ourselves. running: we command other lamps than flash.
+        """
         if frame.monitor_fault is not None:
             reading = frame.monitor_fault
             if reading.quality is not Quality.BAD:
@@ -40,7 +46,17 @@ class StopWatch:
                     f"panel: {PanelMode(self._panel).name.lower()}",
                     dark=self._panel == PanelMode.OFF,
                 )
-        return self._listen(now, frame, running)
+        return (self._peer(now, frame) if bare else None) or self._listen(now, frame, running)
+
+    def _peer(self, now: float, frame: Frame) -> Stop | None:
+        if not frame.lamps or any(reading.quality is not Quality.BAD for reading in frame.lamps):
+            self._blind_since = None
+            return None
+        if self._blind_since is None:
+            self._blind_since = now
+        if now - self._blind_since < BLIND_S:
+            return None
+        return Stop("lamp-feedback", "the lamps cannot be read")
 
     def _listen(self, now: float, frame: Frame, running: bool) -> Stop | None:
         lamps = frame.lamps
@@ -57,8 +73,8 @@ class StopWatch:
 
     @property
     def listening(self) -> bool:
-        """True while lamps that do not follow are being timed: look again at each scan."""
-        return self._deaf_since is not None
+        """True while lamps that do not follow or cannot be read are being timed: look again at each scan."""
+        return self._deaf_since is not None or self._blind_since is not None
 
     @property
     def fault(self) -> bool:
@@ -67,7 +83,12 @@ class StopWatch:
 
     def snapshot(self) -> State:
         """What is known of monitor and panel."""
-        return {"fault": self._fault, "panel": self._panel, "deaf_since": self._deaf_since}
+        return {
+            "fault": self._fault,
+            "panel": self._panel,
+            "deaf_since": self._deaf_since,
+            "blind_since": self._blind_since,
+        }
 
     def restore(self, state: State) -> None:
         """A fault or a panel mode outlives a restart until its point reads otherwise."""
@@ -76,7 +97,7 @@ class StopWatch:
     def resume(self, state: State) -> None:
         """Take up an exact state."""
         self.restore(state)
-        self._deaf_since = state["deaf_since"]
+        self._deaf_since, self._blind_since = state["deaf_since"], state["blind_since"]
 
 
 def _mode(value: object) -> int:

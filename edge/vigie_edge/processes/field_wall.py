@@ -16,7 +16,7 @@ from vigie_edge.memory.image import OutputFrame
 from vigie_edge.processes.field import FieldState
 from vigie_edge.statefiles import write_atomic
 from vigie_edge.wiring import LINKS_FILE, Wiring
-from vigie_protocols.driver import Change, Driver
+from vigie_protocols.driver import Change, Counters, Driver
 
 PUBLISH_S = 0.25
 """A frame at least so often, also when no device says anything: control takes older ones for a dead field."""
@@ -65,13 +65,16 @@ class LinkWriter:
                     self._busy = False
 
 
+_COUNTERS = tuple(one.name for one in dataclasses.fields(Counters))
+
+
 def tell_links(runtime: Path, drivers: Mapping[str, Driver], now: float) -> None:
     """Links and devices as they stand, for ``status``: a small file beside the shared memory."""
     told = {
         name: {
             "up": driver.state.up,
             "error": driver.state.error,
-            "counters": dataclasses.asdict(driver.state.counters),
+            "counters": {one: getattr(driver.state.counters, one) for one in _COUNTERS},
             "devices": {
                 one.name: {"up": one.up, "error": one.error, "age_s": round(min(now - one.last_good, 1e6), 1)}
                 for one in driver.state.devices.values()
@@ -167,7 +170,9 @@ class WallField:
             try:
                 await asyncio.wait_for(self._bell.wait(), max(0.0, self._patience()))
             except TimeoutError:
-                self._write_safe()
+                self._take_frame()  # it may be we who were late, not control
+                if self._safe_since is not None or self._patience() <= 0.0:
+                    self._write_safe()
                 continue
             self._bell.clear()
             self._take_frame()

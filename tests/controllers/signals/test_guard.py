@@ -1,6 +1,7 @@
 """The guard rule by rule, by what it shows and says."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from tests.controllers.signals.drive import Drive
@@ -9,7 +10,7 @@ from tests.controllers.signals.sites import checked, frame, inputs, one_ring, re
 
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.words import Lamp, PhaseState, SignalWants
-from vigie_protocols.points import Value
+from vigie_protocols.points import Quality, Value
 
 
 class Hand:
@@ -30,7 +31,7 @@ class Hand:
     def run(self, seconds: float) -> "Hand":
         for _ in range(round(seconds / self.step_s)):
             self.now += self.step_s
-            seen = frame(self.detectors, self.read, **self.extra)
+            seen = replace(frame(self.detectors, self.read), **self.extra)
             verdict = self.guard.permit(self.now, self.wants, inputs(seen, self.guard.status))
             self.rules += [one.rule for one in verdict.interventions]
             self.lamps = verdict.outputs.lamps
@@ -289,3 +290,38 @@ def test_maximum_red_holds_for_a_cabinet_too() -> None:
     assert drive.written["phase.2.call"]
     assert drive.written["phase.1.force_off"]
     assert not drive.written["phase.1.hold"]
+
+
+def test_lamps_that_nobody_can_read_any_more_lead_to_flash_and_a_new_start() -> None:
+    hand = Hand(one_ring(2, ped=False))
+    hand.wants = SignalWants(call=only(1, 2))
+    hand.read = (Lamp.RED, Lamp.RED)
+    hand.wait(1)
+    lost = tuple(reading(0, Quality.BAD) for _ in hand.read)
+    hand.read, hand.extra = (), {"lamps": lost}
+    hand.run(2)
+    assert hand.green()  # a short gap stops nothing
+    hand.run(30)
+    assert set(hand.lamps) == {Lamp.FLASH_RED} and "lamp-feedback" in hand.rules
+    hand.extra, hand.read = {}, (Lamp.FLASH_RED, Lamp.FLASH_RED)
+    hand.run(0.5)
+    assert not hand.green()
+    hand.read = ()
+    hand.wait(1)
+    assert not hand.monitor.faults
+
+
+def test_after_a_scan_whose_fail_safe_was_shown_the_junction_starts_up_anew() -> None:
+    drive = Drive(one_ring(2, ped=False), [("signal.fixed", {})])
+    drive.until(1)
+    guard, permit = drive.domain.guard, drive.domain.guard.permit
+    guard.permit = None  # type: ignore[assignment]
+    drive.scan()
+    assert "guard-fault" in drive.rules()
+    guard.permit = permit  # type: ignore[method-assign]
+    begun = drive.now
+    drive.scan()
+    assert not drive.greens() and "interrupted" in drive.rules()
+    drive.until(1)
+    startup = drive.domain.site.startup
+    assert drive.now - begun >= startup.flash_s + startup.all_red_s
