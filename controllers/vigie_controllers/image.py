@@ -1,6 +1,6 @@
 """The process image: all readings of a gateway, frozen for one scan (the PLC term)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vigie_protocols.points import SYSTEM_POINTS, ZERO, Reading, Value, ValueType, absent
@@ -20,7 +20,7 @@ class Image:
     tick: int
     now: float
     utc: float
-    readings: tuple[Reading[Value], ...]
+    readings: Sequence[Reading[Value]]
 
 
 @dataclass(frozen=True)

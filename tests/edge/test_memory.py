@@ -49,6 +49,27 @@ def test_an_image_comes_back_as_it_was_packed(data: st.DataObject) -> None:
     assert [type(one.value) for one in image.readings] == [type(one.value) for one in readings]
 
 
+def test_readings_of_a_large_image_are_the_same_made_when_asked_for() -> None:
+    kinds = [ValueType.BOOL, ValueType.FLOAT, ValueType.STRING, ValueType.UINT]
+    table = PointTable.of((f"d/p{place}", kinds[place % 4]) for place in range(400))
+    columns = Columns(table)
+    some = {ValueType.BOOL: True, ValueType.FLOAT: 0.5, ValueType.STRING: "été", ValueType.UINT: 2**63}
+    columns.values = [some.get(kind, 0) for kind in table.types]
+    columns.quality[:] = bytes(place % 3 for place in range(len(table.names)))
+    columns.source = [float(place) for place in range(len(table.names))]
+    columns.arrival = [place + 0.5 for place in range(len(table.names))]
+    codec = ImageCodec(table)
+    image = codec.unpack(7, codec.pack(3, 12.25, 1.7e9, columns))
+    assert (image.frame, image.tick, image.now, image.utc) == (7, 3, 12.25, 1.7e9)
+    assert len(image.readings) == len(table.names)
+    for place, reading in enumerate(image.readings):
+        expected = Reading(columns.values[place], Quality(place % 3), float(place), place + 0.5)
+        assert reading == expected and type(reading.value) is type(expected.value)
+    assert image.readings[-1] == image.readings[len(table.names) - 1]
+    assert list(image.readings[5:8]) == [image.readings[place] for place in (5, 6, 7)]
+
+
+
 def test_the_layout_hash_changes_with_order_and_type() -> None:
     first = PointTable.of([("a/x", ValueType.INT), ("a/y", ValueType.INT)])
     swapped = PointTable.of([("a/y", ValueType.INT), ("a/x", ValueType.INT)])

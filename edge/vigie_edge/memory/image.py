@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, overload
 from zlib import crc32
 
 from vigie_controllers.image import Image, PointTable
@@ -26,6 +27,8 @@ _FORMAT = {
     ValueType.ENUM: "q",
     ValueType.STRING: f"{STRING_BYTES}s",
 }
+_MADE_AT_ONCE = 256
+"""Readings of an image up to this size are made together, which is cheaper when most of them are asked for."""
 _QUALITY = (Quality.BAD, Quality.UNCERTAIN, Quality.GOOD)
 
 
@@ -137,6 +140,9 @@ class ImageCodec:
         """The image of ``body``; the caller has checked its CRC and layout."""
         fields = self._struct.unpack(body)
         count = self._count
+        if count > _MADE_AT_ONCE:
+            late = _Readings(fields, count, self._types)
+            return Image(frame, fields[0], fields[1], fields[2], late)
         values = list(fields[3 : 3 + count])
         for place in self._bools:
             values[place] = bool(values[place])
@@ -153,6 +159,39 @@ class ImageCodec:
             )
         )
         return Image(frame, fields[0], fields[1], fields[2], readings)
+
+
+class _Readings(Sequence[Reading[Value]]):
+    """The readings of a large image, made when asked for: of thousands of points a scan looks at a few."""
+
+    __slots__ = ("_count", "_fields", "_types")
+
+    def __init__(self, fields: tuple[Any, ...], count: int, types: Sequence[ValueType]) -> None:
+        self._fields, self._count, self._types = fields, count, types
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> Reading[Value]: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Reading[Value]]: ...
+    def __getitem__(self, place: int | slice) -> Reading[Value] | Sequence[Reading[Value]]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(self._count))]
+        fields, count = self._fields, self._count
+        if not -count <= place < count:
+            raise IndexError(place)
+        place %= count
+        value = fields[3 + place]
+        kind = self._types[place]
+        if kind is ValueType.BOOL:
+            value = bool(value)
+        elif kind is ValueType.STRING:
+            value = value.rstrip(b"\0").decode(errors="replace")
+        first = 4 + count
+        quality = _QUALITY[fields[3 + count][place]]
+        return Reading(value, quality, fields[first + place], fields[first + count + place])
 
 
 def blinded(image: Image) -> Image:
