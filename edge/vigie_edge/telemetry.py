@@ -3,7 +3,7 @@ what is kept for replay."""
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vigie_edge.config import FIRST_DEVICE_POINT, Plan
 from vigie_protocols.points import CLOCK_TRUST, NEVER, Value
@@ -23,6 +23,20 @@ class _Rule:
     at: float = NEVER
     newest: Value | None = None
     newest_quality: int = 0
+    banded: bool = field(init=False)
+    """False where every change counts."""
+
+    def __post_init__(self) -> None:
+        self.banded = bool(self.deadband or self.percent)
+
+
+def _beyond(rule: _Rule, value: Value) -> bool:
+    """True when ``value`` is outside the band around the last sample, or is nothing a band applies to."""
+    last = rule.value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isinstance(last, int | float):
+        return True
+    step = abs(value - last)
+    return not (step <= rule.deadband or step <= abs(last) * rule.percent / 100) or math.isnan(step)
 
 
 class Publisher:
@@ -45,48 +59,36 @@ class Publisher:
 
     def readings(self, now: float, changes: Iterable[tuple[int, Value, int]]) -> Mapping[str, list[Sample]]:
         """Samples by device out of readings; what control writes is published from its scans instead."""
-        chosen: dict[str, list[Sample]] = {}
-        for place, value, quality in changes:
-            if place not in self._outputs:
-                self._offer(now, place, value, quality, chosen)
+        mine = self._outputs
+        chosen = self._choose(now, [change for change in changes if change[0] not in mine])
         self._sweep(now, chosen)
         return chosen
 
     def outputs(self, now: float, changes: Iterable[tuple[int, Value]]) -> Mapping[str, list[Sample]]:
         """Samples by device out of what control decided to write; ``place`` as in the table."""
+        return self._choose(now, [(place, value, 2) for place, value in changes])
+
+    def _choose(self, now: float, changes: Iterable[Sample]) -> dict[str, list[Sample]]:
+        """One loop without calls: ten thousand readings a second go through it."""
         chosen: dict[str, list[Sample]] = {}
-        for place, value in changes:
-            self._offer(now, place, value, 2, chosen)
+        rules = self._rules
+        for sample in changes:
+            place, value, quality = sample
+            rule = rules.get(place)
+            if rule is None:
+                continue
+            rule.newest, rule.newest_quality = value, quality
+            if quality == rule.quality and (
+                value == rule.value or (rule.banded and not _beyond(rule, value))
+            ):
+                continue
+            rule.value, rule.quality, rule.at = value, quality, now
+            row = chosen.get(rule.device)
+            if row is None:
+                chosen[rule.device] = [sample]
+            else:
+                row.append(sample)
         return chosen
-
-    def _offer(
-        self, now: float, place: int, value: Value, quality: int, chosen: dict[str, list[Sample]]
-    ) -> None:
-        rule = self._rules.get(place)
-        if rule is None:
-            return
-        rule.newest, rule.newest_quality = value, quality
-        if quality == rule.quality and not self._matters(rule, value):
-            return
-        self._take(now, place, rule, chosen)
-
-    @staticmethod
-    def _matters(rule: _Rule, value: Value) -> bool:
-        last = rule.value
-        if value == last:
-            return False
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isinstance(last, int | float):
-            return True
-        if not rule.deadband and not rule.percent:
-            return True
-        step = abs(value - last)
-        return not (step <= rule.deadband or step <= abs(last) * rule.percent / 100) or math.isnan(step)
-
-    @staticmethod
-    def _take(now: float, place: int, rule: _Rule, chosen: dict[str, list[Sample]]) -> None:
-        assert rule.newest is not None
-        rule.value, rule.quality, rule.at = rule.newest, rule.newest_quality, now
-        chosen.setdefault(rule.device, []).append((place, rule.newest, rule.newest_quality))
 
     def _sweep(self, now: float, chosen: dict[str, list[Sample]]) -> None:
         """Once a second: points that have been quiet for their longest interval speak again."""
@@ -95,4 +97,5 @@ class Publisher:
         self._next_sweep = now + 1.0
         for place, rule in self._rules.items():
             if rule.newest is not None and rule.quality >= 0 and now - rule.at >= rule.max_interval_s:
-                self._take(now, place, rule, chosen)
+                rule.value, rule.quality, rule.at = rule.newest, rule.newest_quality, now
+                chosen.setdefault(rule.device, []).append((place, rule.newest, rule.newest_quality))

@@ -259,14 +259,18 @@ class WallControl:
 
     def _await_image(self, limit: float) -> None:
         """At a cold start field needs a moment; without it the first scans would find everything bad."""
-        while self.control.inputs.read() is None and clock.monotonic() < limit:
+        while clock.monotonic() < limit and not self._fresh(self.control.freeze(), clock.monotonic()):
             self.wiring.bells.control.wait(0.02)
+
+    def _fresh(self, image: Image, now: float) -> bool:
+        """False for an image of a field that has fallen silent, or from before the machine started anew."""
+        return -STALE_IMAGE_S <= now - image.now <= max(STALE_IMAGE_S, 3 * self.base_s)
 
     def _one(self, now: float, overrun: bool) -> None:
         control = self.control
         image = control.freeze()
         trust = control.trust(image)
-        if now - image.now > max(STALE_IMAGE_S, 3 * self.base_s):
+        if not self._fresh(image, now):
             image = blinded(image)
         utc = clock.utc_now()
         if self._hold is not None:
