@@ -141,8 +141,6 @@ class Replay:
     # -- scans ---------------------------------------------------------------------------------------
 
     def _one(self, scan: records.Scan) -> None:
-        if scan.body is not None:
-            self._image = self._picture(scan.body, scan.blind)
         engine = self._engine
         if engine is None or self._desk is None:
             self.report.skipped += 1
@@ -153,6 +151,8 @@ class Replay:
             self.report.skipped += 1
             return
         self._scan = scan.scan
+        if scan.body is not None:  # only now: what differs from an image that is missing is no image
+            self._image = self._picture(scan.body, scan.blind)
         trust = ClockTrust(scan.trust)
         for message in scan.messages:
             offer = records.decode_offer(message)
