@@ -22,6 +22,9 @@ PUBLISH_S = 0.25
 """A frame at least so often, also when no device says anything: control takes older ones for a dead field."""
 SHARE_S = 0.002
 """What comes within two milliseconds shares a frame."""
+PACKING_SHARE = 0.04
+"""Of field's time that closing images may take: with thousands of points they come less often, save for what
+is urgent."""
 SAFE_AGAIN_S = 1.0
 FIRST_S = 1.0
 """A device is told as down only after it had so long to answer for the first time."""
@@ -94,6 +97,7 @@ class WallField:
         self.wiring = wiring
         self._meter = clock.TrustMeter(wiring.vouched)
         self._dirty = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._bell = asyncio.Event()
         self._safe_since: float | None = None
         self._frame_number = 0
@@ -104,7 +108,7 @@ class WallField:
         """Serve until cancelled; the last act is to write every safe value."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self.wiring.bells.field.fd, self._answer_bell)
-        self.state.arrived = self._dirty.set
+        self.state.arrived = self._arrived
         for driver in self.state.drivers.values():
             await driver.open()
         try:
@@ -133,6 +137,11 @@ class WallField:
         self.wiring.bells.field.answer()
         self._bell.set()
 
+    def _arrived(self) -> None:
+        self._dirty.set()
+        if self.state.urgent_change:
+            self._urgent.set()
+
     async def _poll(self, driver: Driver) -> None:
         while True:
             due = await driver.poll(clock.monotonic())
@@ -152,11 +161,18 @@ class WallField:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
-            self.state.publish(0, clock.monotonic(), clock.utc_now())
+            begun = clock.monotonic()
+            self.state.publish(0, begun, clock.utc_now())
             if self.state.urgent_change:
                 self.state.urgent_change = False
+                self._urgent.clear()
                 self.wiring.bells.control.ring()
+            spent = clock.monotonic() - begun
             await asyncio.sleep(SHARE_S)
+            rest = min(spent / PACKING_SHARE, PUBLISH_S, self.wiring.plan.gateway.scan_s / 2) - SHARE_S
+            if rest > 0.0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._urgent.wait(), rest)
 
     # -- outputs -------------------------------------------------------------------------------------
 
