@@ -152,6 +152,38 @@ def test_a_refusal_is_shown_with_its_reason_and_the_twin_survives_a_restart(make
     assert json.loads(audit.stdout)["lines"] >= 3
 
 
+def unreadable(bundle):
+    return channel.Reported(
+        root_epoch=0,
+        generation=0,
+        state="refused",
+        effective_hash="ab" * 32,
+        since_utc=1.0,
+        refused=channel.Refusal(0, "bad-signature", "it is signed by a key that this gateway does not know"),
+    )
+
+
+def test_a_refusal_without_a_generation_is_shown_as_well(central, make_edge, folder):
+    """A gateway that trusts none of the keys cannot know which bundle it refuses."""
+    ring = folder / "rings" / "gw-s.ring"
+    done = central.command("vigie-central", "enrol", "gw-s", "--out", str(ring))
+    assert done.returncode == 0, done.stderr
+    edge = make_edge("gw-s", DEVICES, ring=ring, answer=unreadable)
+
+    async def script():
+        edge.start()
+        await until(lambda: edge.edge.born)
+        done = await asyncio.to_thread(push, central, policy(folder, "lonely"), "site:gw-s")
+        assert done.returncode == 0, done.stderr
+        await until(lambda: (status(central, "gw-s")["reported"] or {}).get("code") == "bad-signature")
+        await edge.stop()
+
+    asyncio.run(script())
+    row = status(central, "gw-s")
+    assert (row["reported"]["state"], row["in_step"]) == ("refused", False)
+    assert "does not know" in central.command("vigie", "policy", "status").stdout
+
+
 def test_the_audit_cannot_be_changed_and_a_change_would_show(make_central):
     from sqlalchemy import text
 

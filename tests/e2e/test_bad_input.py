@@ -201,7 +201,7 @@ def sumo(folder: Path, inside: str) -> Path:
 NET = '<net-file value="district.net.xml"/>'
 SUMO: list[tuple[str, str, tuple[str, ...]]] = [
     ("no-network", "", ("net-file: is missing", "Add <net-file")),
-    ("lost-network", '<net-file value="lost.net.xml"/>', ("net-file = 'lost.net.xml'", "no such file", "Check the name")),
+    ("lost-network", '<net-file value="lost.net.xml"/>', ("net-file = 'lost.net.xml'", "no such file", "Check")),
     ("lost-routes", NET + '<route-files value="lost.xml"/>', ("route-files = 'lost.xml'", "no such file")),
     ("no-time", NET + '<begin value="soon"/>', ("begin = 'soon'", "is no time", "h:m:s")),
     ("ends-early", NET + '<begin value="9"/><end value="5"/>', ("end = '5'", "is not after begin", "later end")),

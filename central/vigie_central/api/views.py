@@ -101,7 +101,10 @@ class Views:
             return None
         refused = report.refused
         wanted = self.policies.bundles.get(name)
-        stands = refused is not None and (wanted is None or refused.generation >= wanted.generation)
+        # One whose signature is bad has no generation that the gateway could name: its own state tells then.
+        stands = refused is not None and (
+            wanted is None or report.state == "refused" or refused.generation >= wanted.generation
+        )
         return models.Reported(
             state="refused" if stands else report.state,
             generation=report.generation,
