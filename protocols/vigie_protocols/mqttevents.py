@@ -29,6 +29,7 @@ class LinkConfig:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: SSLContext | None = None
+    server_name: str | None = None
     keepalive: int = 30
     connect_timeout: float = 10.0
     first_delay: float = 1.0

@@ -272,7 +272,8 @@ class MqttLink:
             address = self._addresses.pop(0)
             self._drop()
             try:
-                self._pipe = Pipe(address, self.config.tls, self.config.host, self.config.max_packet)
+                name = self.config.server_name or self.config.host
+                self._pipe = Pipe(address, self.config.tls, name, self.config.max_packet)
             except LinkDown:
                 continue
             self.state = LinkState.CONNECTING

@@ -172,11 +172,13 @@ class PolicyService:
         self._wake.set()
 
     def in_step(self, gateway: str) -> bool:
-        """True when a gateway runs the bundle that it should."""
+        """True when a gateway runs the bundle that it should, every document of it."""
         wanted, report = self.bundles.get(gateway), self.reported.get(gateway)
         if wanted is None:
             return True
-        return report is not None and report.state == "applied" and report.bundle_hash == wanted.hash
+        if report is None or report.refused is not None:
+            return False
+        return report.state == "applied" and report.bundle_hash == wanted.hash
 
     async def run(self) -> None:
         """Publish, keep reports and look for new enrolments until cancelled."""

@@ -27,6 +27,7 @@ from vigie_protocols import channel
 from vigie_protocols.envelope import load_key_ring, verify
 from vigie_protocols.errors import FrameError, InputError, LinkDown, Refused, SignatureError, TransientError
 from vigie_protocols.keys import KeyRing
+from vigie_protocols.mqttfiles import read_password, tls_context
 from vigie_protocols.mqttlink import (
     Connected,
     Denied,
@@ -102,13 +103,14 @@ class Uplink:
         self._devices = {device.name for device in plan.gateway.devices}
         self._config = EdgeConfig(plan.gateway.group, self.gateway)
         self.node = EdgeNode(self._config, [], {})
-        password = spec.password_file.read_text().strip() if spec.password_file else None
         link = LinkConfig(
             spec.host,
             spec.port,
             client_id=self.gateway,
             username=spec.username,
-            password=password,
+            password=read_password(spec.password_file),
+            tls=None if spec.tls is None else tls_context(spec.tls),
+            server_name=None if spec.tls is None else spec.tls.server_name,
             keepalive=spec.keepalive_s,
             **_PACED_LINK if wiring.paced else {},
         )

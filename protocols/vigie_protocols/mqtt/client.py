@@ -7,7 +7,6 @@ in the points it publishes.
 
 import asyncio
 import os
-import ssl
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -22,9 +21,10 @@ from vigie_protocols.driver import (
     WriteResult,
 )
 from vigie_protocols.errors import DeviceRefused, DeviceTimeout, LinkDown, PermanentError, VigieError
-from vigie_protocols.gateway import Link, Tls
+from vigie_protocols.gateway import Link
 from vigie_protocols.mqtt.topics import TopicPoints, command, full_topic, mqtt_address, topics_of
 from vigie_protocols.mqttasync import AsyncMqttLink
+from vigie_protocols.mqttfiles import read_password, tls_context
 from vigie_protocols.mqttlink import (
     Acked,
     Connected,
@@ -114,8 +114,9 @@ class MqttDriver:
             # Two gateways on one broker must never take each other's name.
             client_id=link.client_id or f"vigie-{self.state.name}-{os.urandom(4).hex()}",
             username=link.username,
-            password=_password(link),
+            password=read_password(link.password_file),
             tls=None if link.tls is None else tls_context(link.tls),
+            server_name=None if link.tls is None else link.tls.server_name,
             connect_timeout=max(1.0, link.timeout_s),
             first_delay=FIRST_S,
             min_delay=link.retry.first_s,
@@ -310,23 +311,3 @@ class MqttDriver:
     def _device_down(self, device: str, why: str) -> None:
         state = self.state.devices[device]
         state.up, state.error, state.failures = False, why, state.failures + 1
-
-
-def _password(link: Link) -> str | None:
-    if link.password_file is None:
-        return None
-    try:
-        return link.password_file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise PermanentError(f"password file {link.password_file}: {error.strerror}") from None
-
-
-def tls_context(tls: Tls) -> ssl.SSLContext:
-    """The TLS settings of a link as a context; raises PermanentError when a file cannot be used."""
-    try:
-        context = ssl.create_default_context(cafile=None if tls.authority is None else str(tls.authority))
-        if tls.certificate is not None:
-            context.load_cert_chain(str(tls.certificate), None if tls.key is None else str(tls.key))
-    except (OSError, ssl.SSLError) as error:
-        raise PermanentError(f"TLS files: {error}") from None
-    return context
