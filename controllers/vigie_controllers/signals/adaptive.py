@@ -152,15 +152,16 @@ class Adaptive:
         model, view = self._model, self._view
         lanes = [self._predict(now, k) for k in range(len(model.lanes))]
         services = [list(lane.service) for lane in model.lanes]
+        coming = [sum(lane.arrivals) / lane.horizon for lane in lanes]
         rates = []
         for lane in model.lanes:
-            let = [0.0 if one is None else view.full(one, FULL_EXIT) for one in lane.service]
-            rates.append(
-                [
-                    (0.0, 0.0) if one is None else (one.low * part, one.high * part)
-                    for one, part in zip(lane.service, let, strict=True)
-                ]
-            )
+            row = [(0.0, 0.0)] * len(model.stages)
+            for s, one in enumerate(lane.service):
+                if one is not None:
+                    low, high = one.rates(sum(coming[k] for k in one.opposing))
+                    part = view.full(one, FULL_EXIT)
+                    row[s] = (low * part, high * part)
+            rates.append(row)
         self._add_pedestrians(now, inputs, lanes, services, rates)
         search = Search(model, lanes, services, rates, self._ped, present)
         urgent = self._urgent(now, inputs, present)
@@ -221,7 +222,7 @@ class Adaptive:
             if self._ped >> p & 1 and phase.state is not PhaseState.GREEN:
                 since = now if phase.ped_waiting is None else phase.ped_waiting
                 lanes.append(LanePrediction(PED_WEIGHT, nobody, now - since))
-                walks = Service(9.0, 9.0, (), (), 1.0, 1 << (64 + p))
+                walks = Service(1.0, 0.0, (), (), 1.0, 1 << (64 + p))
                 on = [stage >> p & 1 for stage in self._model.stages]
                 services.append([walks if one else None for one in on])
                 rates.append([(9.0, 9.0) if one else (0.0, 0.0) for one in on])

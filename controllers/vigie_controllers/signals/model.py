@@ -7,6 +7,7 @@ scaled by the controller's own estimates.
 
 from dataclasses import dataclass, field
 from itertools import product
+from math import exp
 
 from vigie_controllers.signals.demand import number_of
 from vigie_controllers.signals.plan import Plan
@@ -15,27 +16,47 @@ from vigie_controllers.signals.words import Frame
 
 SATURATION = 0.5
 """Vehicles per second from one lane with the right of way."""
-PERMISSIVE = (0.06, 0.30)
-"""The same when all must give way: against a queue, and through gaps."""
-MIXED = (0.30, 0.42)
-"""When only some of the lane's traffic must give way."""
+SNEAKERS = 0.06
+"""The same when it must give way to a queue: those who turn at the change."""
+GAP_S = 4.5
+"""Gap in an opposing stream that a turning vehicle needs."""
+FOLLOW_S = 2.3
+"""Time between two turning vehicles in one gap."""
+TURN_SHARE = 0.25
+"""Part of a shared lane's traffic that must give way."""
 MOST_STAGES = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What a lane gets in a stage: vehicles per second while an opposing queue lasts, and after it.
+    """What a lane gets in a stage.
 
-    opposing: places of lanes whose queue holds it up; exits: detector places of its receiving lanes;
-    weight: 1 with the right of way, less without (max pressure). channels: its green channels, as a mask.
+    share: part of its movements that are green; yielding: part of its green traffic that must give way;
+    opposing: places of the lanes that go first; exits: detector places of its receiving lanes; weight: 1
+    with the right of way, less without (max pressure). channels: its green channels, as a mask.
     """
 
-    low: float
-    high: float
+    share: float
+    yielding: float
     opposing: tuple[int, ...]
     exits: tuple[tuple[int, ...], ...]
     weight: float
     channels: int
+
+    def rates(self, flow: float) -> tuple[float, float]:
+        """Vehicles per second while an opposing queue lasts, and after it, in an opposing stream of ``flow``
+        vehicles per second (gap acceptance, Siegloch)."""
+        if not self.yielding:
+            return SATURATION * self.share, SATURATION * self.share
+        through = 1.0 / FOLLOW_S
+        if flow > 0.01:
+            through = flow * exp(-flow * GAP_S) / (1.0 - exp(-flow * FOLLOW_S))
+        through = max(SNEAKERS, through)
+        straight = (1.0 - self.yielding) / SATURATION
+        return (
+            self.share / (straight + self.yielding / SNEAKERS),
+            self.share / (straight + self.yielding / through),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +153,13 @@ class Model:
             return None
         opposing.discard(own)
         share = green / len(all_channels)
-        if not yielding or not opposing:
-            low = high = SATURATION if not yielding else MIXED[1]
-            weight = 1.0 if not yielding else 0.5
-        else:
-            low, high = PERMISSIVE if yielding == green else MIXED
-            weight = 0.25
-        if share < 1.0:  # somebody in this lane may be stuck at red and hold up the others
-            low, high, weight = low * share, high * share, weight * share
-        return Service(low, high, tuple(sorted(opposing)), tuple(dict.fromkeys(out)), weight, channels)
+        # Whoever is stuck at red in this lane holds up the others, hence the share in rate and weight.
+        gives = yielding > 0 and bool(opposing)
+        part = 0.0 if not gives else 1.0 if yielding == green else TURN_SHARE
+        weight = (0.25 if gives else 1.0) * share
+        return Service(
+            share, part, tuple(sorted(opposing)) if gives else (), tuple(dict.fromkeys(out)), weight, channels
+        )
 
     def clearance(self, one: int, other: int) -> float:
         """Seconds from the end of a stage's green to the beginning of another's."""

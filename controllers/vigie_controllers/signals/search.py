@@ -188,7 +188,7 @@ class Search:
 
     def _clear(self, place: int, stage: int, begin: int) -> int:
         service = self._services[place][stage]
-        if service is None or not service.opposing or service.low == service.high:
+        if service is None or not service.opposing:
             return 0
         last = begin
         for other in service.opposing:

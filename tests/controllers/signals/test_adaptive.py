@@ -1,0 +1,177 @@
+"""The controllers that look ahead, on a junction with cars in it."""
+
+import json
+from typing import Any
+
+import pytest
+from tests.controllers.signals.drive import Drive, build
+from tests.controllers.signals.toy import Toy, site
+
+from vigie_controllers.signals.model import Model
+from vigie_controllers.signals.plan import Plan
+from vigie_controllers.signals.predict import LanePrediction, LaneState, Rate
+from vigie_controllers.signals.search import Search
+from vigie_controllers.signals.site import SignalSite
+
+RATES = [0.14, 0.10, 0.04]
+
+
+def drive_through(
+    kind: str, rates: list[float], seconds: int = 1200, seed: int = 1, raw: dict[str, Any] | None = None
+) -> tuple[Toy, Drive]:
+    raw = raw or site(len(rates))
+    chain: list[tuple[str, dict[str, Any]]] = [(kind, {})]
+    if kind != "signal.actuated":
+        chain.append(("signal.actuated", {}))
+    drive, toy = Drive(raw, chain, step_s=1.0), Toy(rates, seed)
+    for _ in range(seconds):
+        toy.step(drive.now, drive.greens())
+        drive.put(toy.roles())
+        drive.scan()
+    return toy, drive
+
+
+@pytest.mark.parametrize(
+    "kind", ["signal.adaptive", "signal.max_pressure", "signal.greedy", "signal.actuated"]
+)
+def test_everyone_gets_through_without_the_guard_stepping_in(kind: str) -> None:
+    toy, drive = drive_through(kind, RATES)
+    assert toy.left > 0.9 * sum(RATES) * 1200 - 20
+    assert not [rule for rule in drive.rules() if rule in ("min-green", "ped-clearance", "unknown-phase")]
+    assert max(map(len, toy.cars)) < 20
+
+
+def test_looking_ahead_beats_a_fixed_plan() -> None:
+    def delay(kind: str) -> float:
+        return sum(drive_through(kind, RATES, seed=seed)[0].delay for seed in (1, 2, 3))
+
+    assert delay("signal.adaptive") < 0.8 * delay("signal.fixed")
+
+
+def test_every_end_of_a_phase_has_a_reason_to_read() -> None:
+    _, drive = drive_through("signal.adaptive", RATES, 600)
+    reasons = drive.reasons("signal.adaptive")
+    assert len(reasons) > 10
+    assert all("planned for phase" in text or "waited long enough" in text for text in reasons)
+
+
+def test_an_empty_junction_rests() -> None:
+    _, drive = drive_through("signal.adaptive", [0.0, 0.0], 300)
+    assert len(drive.shown) < 8
+
+
+def test_eight_phases_in_two_rings() -> None:
+    rates = [0.03, 0.1, 0.03, 0.06, 0.03, 0.1, 0.03, 0.06]
+    toy, drive = drive_through("signal.adaptive", rates, 900, raw=site(8, dual=True))
+    assert toy.left > 0.85 * sum(rates) * 900 - 20
+    assert "min-green" not in drive.rules()
+
+
+def test_a_button_gets_its_walk_in_time() -> None:
+    raw = site(3, ped=True)
+    drive, toy = Drive(raw, [("signal.adaptive", {})], step_s=1.0), Toy([0.2, 0.0, 0.0], 1)
+    walked = None
+    for second in range(300):
+        toy.step(drive.now, drive.greens())
+        drive.put({**toy.roles(), "detector.b": second == 60})
+        drive.scan()
+        if drive.written["channel.p"] == 3 and walked is None:
+            walked = second
+    assert walked is not None
+    assert 60 <= walked < 160
+    assert "max-red" not in drive.rules()
+
+
+def test_it_is_silent_when_it_cannot_see_and_actuated_takes_over() -> None:
+    drive, toy = Drive(site(3), [("signal.adaptive", {}), ("signal.actuated", {})], step_s=1.0), Toy(RATES, 1)
+    active: list[int] = []
+    step = drive.loop.step
+    drive.loop.step = lambda *a: active.append((out := step(*a)).active) or out  # type: ignore[method-assign, func-returns-value]
+    for second in range(400):
+        toy.step(drive.now, drive.greens())
+        drive.put(toy.roles(), bad=100 <= second < 200)
+        drive.scan()
+    assert set(active[40:99]) == {0}
+    assert set(active[101:199]) == {1}
+    assert set(active[202:]) == {0}
+
+
+def test_an_overrun_silences_it_for_a_while() -> None:
+    raw = site(2)
+    controller = build("signal.adaptive", {}, raw)
+    drive = Drive(raw, [("signal.actuated", {})], step_s=1.0).run(30)
+    readings = drive._readings or ()
+    domain = drive.domain
+    from vigie_protocols.points import Reading
+
+    def step(now: float, overrun: bool) -> Any:
+        return controller.step(now, domain.inputs(Reading(0.0), overrun, readings))
+
+    assert step(1000.0, False) is not None
+    assert step(1001.0, True) is None
+    assert step(1005.0, False) is None
+    assert step(1012.0, False) is not None
+
+
+@pytest.mark.parametrize(
+    "kind", ["signal.adaptive", "signal.max_pressure", "signal.actuated", "signal.fixed"]
+)
+def test_replay_from_a_snapshot_is_exact(kind: str) -> None:
+    raw = site(3)
+    one, toy = Drive(raw, [(kind, {})], step_s=1.0), Toy(RATES, 5)
+    two: Drive | None = None
+    for second in range(500):
+        toy.step(one.now, one.greens())
+        roles = toy.roles()
+        if second == 211:
+            two = Drive(raw, [(kind, {})], step_s=1.0)
+            two.now = one.now
+            state = json.loads(json.dumps(one.loop.snapshot()))
+            two.loop.restore(state)
+            two.domain.guard.resume(state["guard"])
+            one.decisions.clear()
+        for drive in (one, two):
+            if drive is not None:
+                drive.put(roles)
+                drive.scan()
+    assert two is not None
+    assert one.decisions == two.decisions
+    assert one.loop.snapshot() == two.loop.snapshot()
+
+
+def test_the_budget_of_plans_holds() -> None:
+    raw = site(8, dual=True)
+    checked = SignalSite.model_validate(raw)
+    plan = Plan(checked)
+    model = Model(checked, plan)
+    lanes = [LanePrediction(4.0, [0.1] * 40, 20.0) for _ in model.lanes]
+    rates = [[(0.5, 0.5) if one else (0.0, 0.0) for one in lane.service] for lane in model.lanes]
+    services = [lane.service for lane in model.lanes]
+    for budget in (50, 300, 2000):
+        search = Search(model, lanes, services, rates, 0, 0)
+        following = tuple(range(1, len(model.stages)))
+        choice = search.best((0, 2, 7, 16), following, budget)
+        assert choice.plans <= budget * 1.5 + 20
+        assert choice.next in following
+
+
+def test_a_lane_costs_what_a_second_by_second_count_gives() -> None:
+    arrivals = [0.3 if 5 <= t < 15 else 0.1 for t in range(40)]
+    lane = LanePrediction(6.0, arrivals, 30.0)
+    state = LaneState(0, 6.0, 0.0, True)
+    state = lane.wait(state, 10)
+    state = lane.run(state, 25, Rate(0.1, 0.5, 14), True)
+    total = lane.finish(state)
+    queue, cost = 6.0, 0.0
+    for t, come in enumerate(arrivals):
+        if 10 <= t < 25:
+            serve = 0.1 if t < 14 else 0.5
+            serve *= {10: 0.0, 11: 0.5}.get(t, 1.0)
+            cost += 3.0 * come if queue > 0.5 else 0.0
+            queue = max(0.0, queue + come - serve)
+            cost += queue
+        else:
+            queue += come
+            weight = 1.0 + max(0.0, 30 + t - 45) / 22.5 if t < 10 else 1.0
+            cost += weight * queue + 3.0 * come
+    assert total == pytest.approx(cost + 12.0 * queue)
