@@ -82,7 +82,13 @@ def comparison(document: dict[str, Any]) -> Table:
 
 
 async def run_demo(
-    folder: Path, seed: int, duration_s: float | None, headless: bool, stay: bool, console: Console, controller: str
+    folder: Path,
+    seed: int,
+    duration_s: float | None,
+    headless: bool,
+    stay: bool,
+    console: Console,
+    controller: str,
 ) -> dict[str, Any]:
     """The whole demo; returns the report."""
     console.print("Démarrage du district… / Starting the district…")

@@ -69,7 +69,6 @@ def test_readings_of_a_large_image_are_the_same_made_when_asked_for() -> None:
     assert list(image.readings[5:8]) == [image.readings[place] for place in (5, 6, 7)]
 
 
-
 def test_the_layout_hash_changes_with_order_and_type() -> None:
     first = PointTable.of([("a/x", ValueType.INT), ("a/y", ValueType.INT)])
     swapped = PointTable.of([("a/y", ValueType.INT), ("a/x", ValueType.INT)])

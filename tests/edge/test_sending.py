@@ -33,7 +33,11 @@ def test_old_data_end_where_live_data_began(tmp_path: Path) -> None:
     assert sorted(sent) == [(n, True) for n in range(1, 11)] + [(n, False) for n in range(11, 16)]
     assert list(sender.batch(0.1, 100)) == []
     write(journal, 3)
-    assert [(record.index, old) for _, record, old in sender.batch(0.2, 100)] == [(16, False), (17, False), (18, False)]
+    assert [(record.index, old) for _, record, old in sender.batch(0.2, 100)] == [
+        (16, False),
+        (17, False),
+        (18, False),
+    ]
 
 
 def test_live_data_have_their_share_before_a_long_backfill(tmp_path: Path) -> None:

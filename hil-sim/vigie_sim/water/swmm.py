@@ -48,7 +48,9 @@ class SwmmPlant:
             raise EngineError(f"{self.inp.name}: already started")
         self._folder = tempfile.TemporaryDirectory(prefix="vigie-swmm-")
         command = [sys.executable, "-m", "vigie_sim.water.engine", self._folder.name]
-        self._child = subprocess.Popen(command, start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._child = subprocess.Popen(
+            command, start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         try:
             return self._exchange(self._begin)
         except PermanentError:
