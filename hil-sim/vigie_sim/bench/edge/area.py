@@ -1,5 +1,8 @@
 """The cases of area ``edge``, in the order of the table they fill."""
 
+from vigie_sim.bench.edge.journal import journal
+from vigie_sim.bench.edge.lateness import lateness
+from vigie_sim.bench.edge.opcua import opcua
 from vigie_sim.bench.edge.polling import polling
 from vigie_sim.bench.figures import Figures
 
@@ -7,3 +10,6 @@ from vigie_sim.bench.figures import Figures
 def edge(figures: Figures) -> None:
     """Fill the figures of this area."""
     polling(figures)
+    lateness(figures)
+    opcua(figures)
+    journal(figures)
