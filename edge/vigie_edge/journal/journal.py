@@ -14,7 +14,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vigie_edge.journal.segment import MAGIC, Kind, Record, encode, scan_records
+from vigie_edge.journal.segment import MAGIC, Kind, Record, encode, packed, scan_records
 from vigie_protocols.ranges import IndexSet
 
 SEGMENT_BYTES = 4 << 20
@@ -159,14 +159,11 @@ class Journal:
             self._first_buffered = self.next_index
         index = self.next_index
         self.next_index += 1
-        self._put(Record(kind, index, payload))
-        self.counters.records += 1
-        return index
-
-    def _put(self, record: Record) -> None:
-        raw = encode(record)
+        raw = packed(kind, index, payload)
         self._buffer.append(raw)
         self._buffered += len(raw)
+        self.counters.records += 1
+        return index
 
     def commit(self, mark: bytes, rotate: bool = False) -> bool:
         """Write the group, closed by ``mark``, and make it durable.

@@ -13,6 +13,8 @@ from zlib import crc32
 
 MAGIC = b"VIGIEJ01"
 _RECORD = struct.Struct("<IIBQ")  # length of payload, crc, kind, index
+_LEAD = struct.Struct("<II")
+_CHECKED = struct.Struct("<BQ")  # where the CRC begins
 OVERHEAD = _RECORD.size
 MAX_PAYLOAD = 1 << 22
 
@@ -41,8 +43,13 @@ class Record:
 
 def encode(record: Record) -> bytes:
     """A record as it stands in the file."""
-    tail = struct.pack("<BQ", record.kind, record.index) + record.payload
-    return struct.pack("<II", len(record.payload), crc32(tail)) + tail
+    return packed(record.kind, record.index, record.payload)
+
+
+def packed(kind: Kind, index: int, payload: bytes) -> bytes:
+    """A record's parts as they stand in the file."""
+    tail = _CHECKED.pack(kind, index) + payload
+    return _LEAD.pack(len(payload), crc32(tail)) + tail
 
 
 def scan_records(data: bytes, start: int = len(MAGIC)) -> Iterator[tuple[int, Record]]:
