@@ -129,7 +129,7 @@ def test_a_gateway_gets_only_what_a_gateway_needs(gateway: Path, wheel: Path) ->
         "print(json.dumps([each.metadata['Name'].lower() for each in m.distributions()]))",
     )
     names = {name.replace("_", "-") for name in json.loads(listed)}
-    assert {"vigie", "asyncua", "pymodbus", "paho-mqtt"} <= names
+    assert {"vigie", "asyncua", "paho-mqtt"} <= names
     assert names & NOT_ON_A_GATEWAY == set()
     assert "site-packages" in ask(gateway, "import vigie_edge; print(vigie_edge.__file__)")
     helped = run([str(gateway / "bin/vigie-edge"), "--help"])
