@@ -172,6 +172,8 @@ class Recorder:
         for place, journal in enumerate((self.telemetry, self.replay)):
             if journal.commit(mark):
                 self._done[place] = self._read
+            if journal is self.telemetry:
+                self.wiring.bells.uplink.ring()  # it need not wait for the other disk write
         if not self._asked and self.replay.open_bytes > self._segment_bytes:
             self._ask_snapshot()
         self.readings.free(min(one.readings for one in self._done))
@@ -183,7 +185,6 @@ class Recorder:
             self._kept = kept
             self._state.keep(found[1])
         self._show()
-        self.wiring.bells.uplink.ring()
 
     def _from_field(self, position: int, payload: bytes) -> None:
         if position > self._done[1].readings:
