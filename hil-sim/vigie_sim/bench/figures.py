@@ -1,5 +1,6 @@
 """What a bench gives: rows that any two can be compared by, and a table for people."""
 
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -103,7 +104,7 @@ def median(values: Sequence[float]) -> float:
 def percentile(values: Sequence[float], share: float) -> float:
     """The value that ``share`` (0..1) of all do not exceed, by nearest rank."""
     ordered = sorted(values)
-    return float(ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))])
+    return float(ordered[max(0, math.ceil(share * len(ordered) - 1e-9) - 1)])
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:
