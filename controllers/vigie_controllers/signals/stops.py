@@ -8,6 +8,8 @@ from vigie_protocols.points import Quality
 FLASHING = frozenset({int(Lamp.DARK), int(Lamp.FLASH_RED), int(Lamp.FLASH_YELLOW)})
 BLIND_S = 3.0
 """No lamp can be read for this long: the device may be gone, and flash by itself when it comes back."""
+UNREAD_S = 10.0
+"""A monitor or panel that cannot be read for this long no longer vouches for normal service."""
 DEAF_S = 3.0
 """Lamps that flash this long while we command otherwise: the device has left us, start anew."""
 
@@ -20,6 +22,7 @@ class StopWatch:
         self._panel: int | None = None
         self._deaf_since: float | None = None
         self._blind_since: float | None = None
+        self._unread_since: dict[str, float] = {}
 
     def look(self, now: float, frame: Frame, bare: bool, running: bool) -> Stop | None:
         """Why the junction must not run, or None.
@@ -30,6 +33,8 @@ class StopWatch:
             reading = frame.monitor_fault
             if reading.quality is not Quality.BAD:
                 self._fault = bool(reading.value)
+            if self._unread(now, "monitor", reading.quality) and not self._fault:
+                self._fault = None
             if self._fault is None:
                 return Stop("monitor-fault", "the conflict monitor cannot be read")
             if self._fault:
@@ -38,6 +43,8 @@ class StopWatch:
             reading = frame.panel
             if reading.quality is not Quality.BAD:
                 self._panel = _mode(reading.value)
+            if self._unread(now, "panel", reading.quality) and self._panel == PanelMode.AUTO:
+                self._panel = None
             if self._panel is None:
                 return Stop("panel", "the panel cannot be read")
             if self._panel != PanelMode.AUTO:
@@ -47,6 +54,13 @@ class StopWatch:
                     dark=self._panel == PanelMode.OFF,
                 )
         return (self._peer(now, frame) if bare else None) or self._listen(now, frame, running)
+
+    def _unread(self, now: float, source: str, quality: Quality) -> bool:
+        """True when ``source`` has not been readable for so long that what it last said no longer counts."""
+        if quality is not Quality.BAD:
+            self._unread_since.pop(source, None)
+            return False
+        return now - self._unread_since.setdefault(source, now) >= UNREAD_S
 
     def _peer(self, now: float, frame: Frame) -> Stop | None:
         if not frame.lamps or any(reading.quality is not Quality.BAD for reading in frame.lamps):
@@ -74,7 +88,7 @@ class StopWatch:
     @property
     def listening(self) -> bool:
         """True while lamps that do not follow or cannot be read are being timed: look again at each scan."""
-        return self._deaf_since is not None or self._blind_since is not None
+        return self._deaf_since is not None or self._blind_since is not None or bool(self._unread_since)
 
     @property
     def fault(self) -> bool:
@@ -88,6 +102,7 @@ class StopWatch:
             "panel": self._panel,
             "deaf_since": self._deaf_since,
             "blind_since": self._blind_since,
+            "unread_since": dict(self._unread_since),
         }
 
     def restore(self, state: State) -> None:
@@ -98,6 +113,7 @@ class StopWatch:
         """Take up an exact state."""
         self.restore(state)
         self._deaf_since, self._blind_since = state["deaf_since"], state["blind_since"]
+        self._unread_since = dict(state["unread_since"])
 
 
 def _mode(value: object) -> int:

@@ -148,6 +148,23 @@ def test_a_monitor_fault_flashes_at_once_and_holds_until_it_is_reset() -> None:
     assert not hand.monitor.faults
 
 
+@pytest.mark.parametrize(("source", "normal"), [("monitor_fault", False), ("panel", 0)])
+def test_a_monitor_or_panel_that_stays_unreadable_no_longer_vouches(source: str, normal: Value) -> None:
+    hand = Hand(one_ring(3, ped=False))
+    hand.extra = {source: reading(normal)}
+    hand.run(30.0)
+    assert hand.green()
+    hand.extra = {source: replace(reading(normal), quality=Quality.BAD)}
+    hand.run(9.0)
+    assert hand.green() or Lamp.YELLOW in hand.lamps  # a short loss changes nothing
+    hand.run(40.0)
+    assert set(hand.lamps) == {Lamp.FLASH_RED}
+    assert not hand.monitor.faults  # by legal clearance
+    hand.extra = {source: reading(normal)}
+    hand.run(40.0)
+    assert hand.green()
+
+
 @pytest.mark.parametrize(
     ("mode", "shown"), [(1, Lamp.FLASH_RED), (2, Lamp.DARK), (3, Lamp.FLASH_RED), (77, Lamp.FLASH_RED)]
 )
