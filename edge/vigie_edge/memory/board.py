@@ -28,6 +28,7 @@ COUNTERS = (
     "control.interventions",
     "control.torn_frames",
     "control.scans_lost",
+    "control.snapshots_lost",
     "control.restarts",
     "control.kept_changes",
     "control.fifo",

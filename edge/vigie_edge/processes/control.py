@@ -20,7 +20,7 @@ from vigie_edge.policies import PolicyShelf
 from vigie_edge.processes.field import RING_WAIT_S
 from vigie_edge.processes.stop import StopFlag
 from vigie_edge.records import Scan, Snapshot, encode, encode_offer
-from vigie_edge.wiring import Wiring
+from vigie_edge.wiring import SNAPSHOT_BYTES, Wiring
 from vigie_protocols.points import CLOCK_TRUST, NEVER, ClockTrust, Value
 
 SNAPSHOT_S = 1.0
@@ -163,7 +163,11 @@ class Control:
         if now >= self._next_snapshot or kept != self._kept:
             self._next_snapshot = now + SNAPSHOT_S
             state = self.engine.snapshot()
-            self._slot.write(msgspec.msgpack.encode(state))
+            packed = msgspec.msgpack.encode(state)
+            if len(packed) <= SNAPSHOT_BYTES:
+                self._slot.write(packed)
+            else:  # a restart would go back to the last one that fitted
+                self.board.add("control.snapshots_lost")
             if kept != self._kept:
                 self._kept = kept
                 self.board.add("control.kept_changes")

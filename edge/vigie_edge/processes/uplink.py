@@ -9,13 +9,13 @@ import json
 import random
 import select
 import sys
-from collections import OrderedDict
 from typing import Any
 
 import msgspec
 
 from vigie_edge import clock
 from vigie_edge.config import FIRST_DEVICE_POINT
+from vigie_edge.intake import CommandIntake
 from vigie_edge.journal.segment import Kind, Record
 from vigie_edge.processes.recorder import boot_id
 from vigie_edge.processes.stop import StopFlag
@@ -24,7 +24,7 @@ from vigie_edge.statefiles import AcknowledgedFile, write_atomic
 from vigie_edge.telemetry_records import Samples, event_decoder, samples_decoder
 from vigie_edge.wiring import Wiring
 from vigie_protocols import channel
-from vigie_protocols.envelope import load_key_ring, verify
+from vigie_protocols.envelope import load_key_ring
 from vigie_protocols.errors import FrameError, InputError, LinkDown, Refused, SignatureError, TransientError
 from vigie_protocols.keys import KeyRing
 from vigie_protocols.mqttfiles import read_password, tls_context
@@ -65,7 +65,6 @@ _QUALITY = (0, 500, 192)
 _SAVE_S = 0.5
 _PACED_LINK: dict[str, Any] = {"first_delay": 0.1, "min_delay": 0.1, "max_delay": 1.0, "connect_timeout": 2.0}
 """In lock-step an hour lasts two minutes: connecting again may not take one of them."""
-_NONCES = 1024
 
 
 class Uplink:
@@ -86,14 +85,14 @@ class Uplink:
         self._mailbox = wiring.mailbox("uplink")
         self._answers = wiring.answers("uplink")
         self._policies = plan.gateway.state_dir / "policies"
-        self._keyring: KeyRing | None = None
+        keyring: KeyRing | None = None
         if spec.keyring is not None:
             try:
-                self._keyring = load_key_ring(spec.keyring, self.gateway)
+                keyring = load_key_ring(spec.keyring, self.gateway)
             except InputError as error:
                 # Telemetry needs no keys; control says by itself that it refuses every policy.
                 sys.stderr.write(f"uplink: no command will be taken: {error}\n")
-        self._nonces: OrderedDict[str, float] = OrderedDict()
+        self._intake = CommandIntake(self.gateway, keyring, self._policies / "nonces.json")
         self._reported = b""
         self._dirty_acks = False
         self._save_at = 0.0
@@ -331,7 +330,7 @@ class Uplink:
     def _send_answers(self) -> None:
         for payload in self._answers.drain():
             answer = json.loads(payload)
-            if answer["nonce"] not in self._nonces:
+            if not self._intake.knows(answer["nonce"]):
                 continue  # not a command's: a bundle is answered by what is reported
             response = channel.Response(
                 answer["nonce"],
@@ -402,31 +401,11 @@ class Uplink:
         )
 
     def _command(self, payload: bytes) -> None:
-        if self._keyring is None:
-            raise Refused("no-keyring", "this gateway has no key ring and takes no commands")
-        verified = verify(payload, self._keyring, channel.PAYLOAD_TYPES["command"], channel.MAX_COMMAND)
-        command = channel.decode_command(verified.payload)
-        refusal = self._refuse(command)
-        if refusal is not None:
-            self._respond(channel.Response(command.nonce, False, *refusal))
-            return
-        self._nonces[command.nonce] = command.expires_utc
-        while len(self._nonces) > _NONCES:
-            self._nonces.popitem(last=False)
-        self._mail(
-            {"nonce": command.nonce, "action": command.action, "args": command.args, "holder": command.holder}
-        )
-
-    def _refuse(self, command: channel.Command) -> tuple[str, str] | None:
-        if command.audience != self.gateway:
-            return "wrong-audience", f"the command is for {command.audience}"
-        if command.nonce in self._nonces:
-            return "repeated", "a command with this nonce was taken already"
-        if self._trust() is ClockTrust.UNTRUSTED:
-            return "clock-untrusted", "the clock cannot tell whether the command has expired"
-        if self._utc_ms() / 1000 > command.expires_utc:
-            return "expired", "the command has expired"
-        return None
+        taken = self._intake.take(payload, self._utc_ms() / 1000, self._trust())
+        if isinstance(taken, channel.Response):
+            self._respond(taken)
+        else:
+            self._mail(taken)
 
     def _trust(self) -> ClockTrust:
         image = self._inputs.read()
