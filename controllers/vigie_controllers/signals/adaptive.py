@@ -12,6 +12,7 @@ from pydantic import Field
 
 from vigie_controllers.contract import Decision, State
 from vigie_controllers.loops import Strict
+from vigie_controllers.signals.learn import Learner
 from vigie_controllers.signals.model import Model, Service, View
 from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.predict import LanePrediction
@@ -21,8 +22,6 @@ from vigie_controllers.signals.site import SignalSite
 from vigie_controllers.signals.words import Ped, PhaseState, SignalInputs, SignalWants
 
 KIND = "signal.adaptive"
-SMOOTH_S = 120.0
-"""Memory of the arrival rate beyond the view."""
 HIDDEN_RATE = 0.25
 """Vehicles per second assumed behind a queue that fills the view."""
 FULL_EXIT = 3.0
@@ -56,7 +55,7 @@ class Adaptive:
         self._view = View(self._model, tuple(one.id for one in site.detectors))
         self._sensing = Sensing(site, plan, 50.0, 35.0)
         count = len(self._model.lanes)
-        self._rate = [0.05] * count
+        self._learner = Learner(self._model)
         self._red_at: list[float | None] = [None] * count
         self._ped = 0
         self._target = -1
@@ -80,10 +79,10 @@ class Adaptive:
         if frame is not self._frame:
             self._view.look(frame, status.failed)
         self._frame, self._status = frame, status
+        green = greens(status)
         if now >= self._rate_at - EPS or now < self._rate_at - 10.0:
             self._rate_at = now + 1.0
-            self._learn_rates()
-        green = greens(status)
+            self._learner.learn(self._view, self._model.stage_of(green))
         self._note_red(now, green)
         self._note_pedestrians(inputs)
         if silent or self._blind():
@@ -100,15 +99,6 @@ class Adaptive:
         return replace(self._wants, decisions=decisions) if decisions else self._wants
 
     # -- seeing --------------------------------------------------------------------------------------
-
-    def _learn_rates(self) -> None:
-        """Arrivals beyond the view, once a second: free flow at its edge is density times speed."""
-        view = self._view
-        for k, lane in enumerate(self._model.lanes):
-            if not view.blind[k] and view.halting[k][-1] < 1.0:
-                zone = lane.zones[-1]
-                flow = view.moving[k][-1] * lane.speed / max(5.0, zone.to_m - zone.from_m)
-                self._rate[k] += (min(flow, 0.6) - self._rate[k]) / SMOOTH_S
 
     def _note_pedestrians(self, inputs: SignalInputs) -> None:
         self._sensing.look(inputs.frame, inputs.status.failed)
@@ -154,12 +144,12 @@ class Adaptive:
         services = [list(lane.service) for lane in model.lanes]
         coming = [sum(lane.arrivals) / lane.horizon for lane in lanes]
         rates = []
-        for lane in model.lanes:
+        for k, lane in enumerate(model.lanes):
             row = [(0.0, 0.0)] * len(model.stages)
             for s, one in enumerate(lane.service):
                 if one is not None:
-                    low, high = one.rates(sum(coming[k] for k in one.opposing))
-                    part = view.full(one, FULL_EXIT)
+                    low, high = one.rates(sum(coming[other] for other in one.opposing))
+                    part = view.full(one, FULL_EXIT) * self._learner.factor(k, s)
                     row[s] = (low * part, high * part)
             rates.append(row)
         self._add_pedestrians(now, inputs, lanes, services, rates)
@@ -186,7 +176,7 @@ class Adaptive:
 
     def _predict(self, now: float, k: int) -> LanePrediction:
         """Queue and arrivals of a lane over the horizon."""
-        lane, view, rate = self._model.lanes[k], self._view, self._rate[k]
+        lane, view, rate = self._model.lanes[k], self._view, self._learner.rate[k]
         horizon = self._config.horizon_s
         at = self._red_at[k]
         red_s = None if at is None else now - at
@@ -261,7 +251,7 @@ class Adaptive:
     def snapshot(self) -> State:
         """What was learnt, what is wanted, and when to plan again."""
         return {
-            "rate": list(self._rate),
+            "learnt": self._learner.snapshot(),
             "red_at": list(self._red_at),
             "ped": self._ped,
             "target": self._target,
@@ -273,9 +263,8 @@ class Adaptive:
 
     def restore(self, state: State) -> None:
         """Take up a snapshot, also one made under other parameters of the same site."""
-        if len(state["rate"]) != len(self._rate) or not -1 <= state["target"] < len(self._model.stages):
-            raise ValueError("the snapshot belongs to another site")
-        self._rate, self._red_at = list(state["rate"]), list(state["red_at"])
+        self._learner.restore(state["learnt"])
+        self._red_at = list(state["red_at"])
         self._ped, self._target, self._hold_s = state["ped"], state["target"], state["hold_s"]
         self._rate_at, self._plan_at = state["rate_at"], state["plan_at"]
         self._silent_until = state["silent_until"]
