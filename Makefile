@@ -47,7 +47,7 @@ demo: .venv/.installed  ## a district under control, on real physics and protoco
 	@$(BIN)/vigie-sim demo $(ARGS)
 
 test: .venv/.installed $(STATIC)  ## every test; what was skipped is listed with its reason
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: .venv/.installed $(MODULES)  ## style, types and import contracts
 	@$(BIN)/ruff check .
