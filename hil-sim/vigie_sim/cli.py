@@ -1,5 +1,6 @@
 """The command ``vigie-sim``: runs, the demo, scaffolds, benches."""
 
+import signal
 import sys
 import tempfile
 import time
@@ -30,6 +31,8 @@ Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everythin
 
 def main() -> None:
     """Entry point; bad input ends with one clear message and exit code 2."""
+    # Told to end, a run stops its agents, coordinator and brokers, as it does on Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         app()
     except InputError as error:
@@ -78,7 +81,6 @@ def serve(
 ) -> None:
     """Serve the district's devices in wall-clock time, so that real gateways can connect; Ctrl-C ends it."""
     import asyncio
-    import signal
 
     import uvloop
 

@@ -69,6 +69,15 @@ async def until(true: Callable[[], object] | Callable[[], Awaitable[object]], wh
         await asyncio.sleep(0.05)
 
 
+def until_true(true: Callable[[], T], what: str) -> T:
+    """What ``true`` gives as soon as it is true; for tests without a loop."""
+    deadline = time.monotonic() + WAIT_S
+    while not (found := true()):
+        assert time.monotonic() < deadline, f"never came true: {what}"
+        time.sleep(0.05)
+    return found
+
+
 def read_json(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found

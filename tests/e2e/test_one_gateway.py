@@ -11,8 +11,7 @@ import contextlib
 import json
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import paho.mqtt.subscribe
 import pytest
 import yaml
 from tests.e2e.stack import REPOSITORY, WAIT_S, Said, run_command
+from tests.e2e.stack import until_true as until
 from tests.edge.wallclock import WaterSite
 
 from vigie_protocols import channel
@@ -36,15 +36,6 @@ GATEWAY, NEIGHBOUR = "gw-pompage", "gw-voisin"
 BAD, GOOD = 0, 2
 WIRE_BAD = 0
 OUTPUTS = ("pump-station/pump.1.command", "pump-station/pump.2.command", "basin/gate.command")
-
-
-def until(true: Callable[[], Any], what: str) -> Any:
-    """What ``true`` gives as soon as it is true."""
-    deadline = time.monotonic() + WAIT_S
-    while not (found := true()):
-        assert time.monotonic() < deadline, f"never came true: {what}"
-        time.sleep(0.05)
-    return found
 
 
 class Place:
