@@ -246,7 +246,7 @@ def _zones(site: SignalSite, lane: Lane) -> tuple[Zone, ...]:
     found: dict[tuple[float, float], list[int]] = {}
     shares: dict[tuple[float, float], float] = {}
     for k, one in enumerate(site.detectors):
-        if one.kind in ("count", "halting") and lane.id in one.lanes:
+        if one.kind in ("count", "halting") and one.lanes[:1] == (lane.id,):
             row = found.setdefault((one.from_m, one.to_m), [-1, -1])
             row[0 if one.kind == "count" else 1] = k
             shares[one.from_m, one.to_m] = 1.0 / len(one.lanes)

@@ -206,12 +206,14 @@ def _detectors(
     for way in ways:
         if way.link in by_link:
             phases.setdefault(way.from_lane, set()).update(by_link[way.link].phases)
+    shared = [_sharers(zone, zones) for zone in zones]
     for kind, letter in (("count", "d"), ("halting", "h")):
         for number, zone in enumerate(zones, start=1):
             room = math.ceil((zone.to_m - zone.from_m) / _SMALLEST_CAR) + 2
             yield Detector(
                 id=f"{letter}{number}", kind="count" if kind == "count" else "halting",
-                phases=tuple(sorted(phases.get(zone.lane, set()))), lanes=(_approach(zone.lane),),
+                phases=tuple(sorted(phases.get(zone.lane, set()))),
+                lanes=tuple(_approach(lane) for lane in (zone.lane, *shared[number - 1])),
                 from_m=zone.from_m, to_m=round(zone.to_m, 2), max_value=room * max(1, len(zone.pieces)),
             )  # fmt: skip
     for number, zone in enumerate(exits, start=1):
@@ -221,6 +223,20 @@ def _detectors(
         )  # fmt: skip
     for number, called in enumerate(buttons, start=1):
         yield Detector(id=f"b{number}", kind="button", phases=called)
+
+
+def _sharers(zone: Zone, zones: tuple[Zone, ...]) -> tuple[str, ...]:
+    """Other approach lanes that see most of a zone too: upstream of where a road widens."""
+    length = sum(piece.high - piece.low for piece in zone.pieces)
+    seen: dict[str, float] = {}
+    for other in zones:
+        if other.lane != zone.lane:
+            for piece in other.pieces:
+                for own in zone.pieces:
+                    both = min(own.high, piece.high) - max(own.low, piece.low)
+                    if own.lane == piece.lane and both > 0:
+                        seen[other.lane] = seen.get(other.lane, 0.0) + both
+    return tuple(lane for lane, both in seen.items() if both > 0.5 * length)
 
 
 def _crossings(
