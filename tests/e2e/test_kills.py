@@ -24,9 +24,12 @@ SCANS_PER_TICK = {"gw-boulevard": 10, "gw-mixte": 10, "gw-pompage": 1, "gw-eclai
 
 
 def city_broker(run: WireRun) -> int:
-    """Process id of the broker that the coordinator keeps."""
+    """Process id of the broker that the coordinator keeps; 0 while there is none."""
     assert run.coordinator is not None
-    return int(json.loads((run.coordinator.state / "broker" / "broker.json").read_text())["pid"])
+    try:
+        return int(json.loads((run.coordinator.state / "broker" / "broker.json").read_text())["pid"])
+    except (OSError, ValueError):
+        return 0
 
 
 def restarts(run: WireRun, gateway: str, child: str) -> int:
@@ -67,7 +70,7 @@ async def killed_run(folder: Path) -> tuple[Counts, dict[str, float], list[dict[
             broker_before = city_broker(run)
             os.kill(broker_before, signal.SIGKILL)
         elif tick == 120:
-            await until(lambda: city_broker(run) != broker_before, "the broker started again")
+            await until(lambda: city_broker(run) not in (0, broker_before), "the broker started again")
             await until(lambda: connected(run), "uplinks connected to the new broker")
         elif tick == 130:
             central.kill()

@@ -12,11 +12,11 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client
 import paho.mqtt.publish
 import paho.mqtt.subscribe
 import pytest
@@ -183,16 +183,34 @@ def points(central: Coordinator) -> dict[str, tuple[Any, int]]:
     return {row["point"]: (row["value"], row["quality"]) for row in rows if not row["point"].startswith("$")}
 
 
-def births(central: Coordinator) -> dict[str, tuple[Any, int | None]]:
-    """Point -> value and quality in the first births of both devices, as any Sparkplug host hears them."""
-    host, _, port = central.broker_address.rpartition(":")
-    topic = f"spBv1.0/vigie/DBIRTH/{GATEWAY}/#"
-    found = {}
-    for message in paho.mqtt.subscribe.simple(topic, hostname=host, port=int(port), msg_count=2):
-        for metric in SparkplugB().decode(message.payload).metrics:
-            if not metric.name.startswith("Vigie/"):
-                found[f"{message.topic.rpartition('/')[2]}/{metric.name}"] = (metric.value, metric.quality)
-    return found
+class Births:
+    """What the gateway's first births say of its devices, as any Sparkplug host hears them."""
+
+    def __init__(self, central: Coordinator) -> None:
+        self.said: dict[str, dict[str, tuple[Any, int | None]]] = {}
+        self._listening = threading.Event()
+        self._client = paho.mqtt.client.Client(paho.mqtt.client.CallbackAPIVersion.VERSION2)
+        self._client.on_subscribe = lambda *_: self._listening.set()
+        self._client.on_message = lambda _client, _data, message: self._take(message)
+        host, _, port = central.broker_address.rpartition(":")
+        self._client.connect(host, int(port))
+        self._client.subscribe(f"spBv1.0/vigie/DBIRTH/{GATEWAY}/#")
+        self._client.loop_start()
+        assert self._listening.wait(WAIT_S)
+
+    def _take(self, message: paho.mqtt.client.MQTTMessage) -> None:
+        device = message.topic.rpartition("/")[2]
+        metrics = [
+            one for one in SparkplugB().decode(message.payload).metrics if not one.name.startswith("Vigie/")
+        ]
+        self.said.setdefault(device, {f"{device}/{one.name}": (one.value, one.quality) for one in metrics})
+
+    def all(self) -> dict[str, tuple[Any, int | None]]:
+        """Point -> value and quality, of both devices."""
+        until(lambda: len(self.said) == 2, "both devices are born")
+        self._client.disconnect()
+        self._client.loop_stop()
+        return {name: row for rows in self.said.values() for name, row in rows.items()}
 
 
 def quality_of(central: Coordinator, device: str) -> set[int]:
@@ -212,11 +230,10 @@ def stack(shelf: Path) -> Iterator[Stack]:
     agent: Agent | None = None
     try:
         asyncio.run(central.start())
-        with ThreadPoolExecutor(1) as aside:
-            hearing = aside.submit(births, central)
-            agent = Agent(gateway_file(shelf, central, places), "", shelf / "log" / "agent.log")
-            agent.start()
-            born = hearing.result(WAIT_S)
+        births = Births(central)
+        agent = Agent(gateway_file(shelf, central, places), "", shelf / "log" / "agent.log")
+        agent.start()
+        born = births.all()
         alarms = until(lambda: standing(central), "alarms of both devices")
         decided = points(central)
         scans = agent.status()["counters"]["control.scans"]
