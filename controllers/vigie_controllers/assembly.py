@@ -50,6 +50,8 @@ class PointFacts(Protocol):
     @property
     def read_back(self) -> str | None: ...  # noqa: D102
     @property
+    def urgent(self) -> bool: ...  # noqa: D102
+    @property
     def alarm(self) -> "AlarmFacts | None": ...  # noqa: D102
 
 
@@ -115,6 +117,7 @@ class Assembly:
                 for point in self.points
                 if (told := point.alarm) is not None
             ],
+            {point.name for point in self.points if point.urgent},
         )
 
 

@@ -4,7 +4,7 @@ simulator's in-process run use this same code, so that they decide the same.
 One ``ScanEngine`` is one gateway: its loops, its write gate, its leases and its policies.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,6 +20,8 @@ from vigie_protocols.points import NEVER, ClockTrust, Quality, Reading, Value
 
 _TRUSTED = {ClockTrust.SYNCED: Quality.GOOD, ClockTrust.HOLDOVER: Quality.UNCERTAIN}
 _HALF = 0.5
+_ROUNDING = 1e-6
+"""Of a scan's period: what sums of floats may fall short of a whole number of them."""
 _QUIET_S = 10.0
 """An intervention that goes on is told once; it is told again after this many seconds without it."""
 
@@ -52,10 +54,25 @@ class ScanOutcome:
 class _Bound:
     """A loop with its points resolved to places."""
 
-    __slots__ = ("every", "last_frame", "loop", "next_scan", "outputs", "places", "readings")
+    __slots__ = (
+        "every",
+        "last_frame",
+        "loop",
+        "next_scan",
+        "outputs",
+        "places",
+        "readings",
+        "seen",
+        "urgent",
+    )
 
     def __init__(
-        self, loop: GuardedLoop[Any, Any], table: PointTable, outputs: Mapping[str, int], base_s: float
+        self,
+        loop: GuardedLoop[Any, Any],
+        table: PointTable,
+        outputs: Mapping[str, int],
+        base_s: float,
+        urgent: Collection[str],
     ) -> None:
         self.loop = loop
         self.every = max(1, round(loop.period_s / base_s))
@@ -64,6 +81,17 @@ class _Bound:
         self.outputs = tuple(outputs[name] for name in loop.domain.writes)
         self.last_frame: int | None = None
         self.readings: tuple[Reading[Value], ...] = ()
+        self.urgent = tuple(place for place in self.places if table.names[place] in urgent)
+        self.seen: list[tuple[Value, int]] = []
+        """Value and quality of the urgent points when the loop last ran."""
+
+    def called(self, image: Image) -> bool:
+        """True when an urgent point has changed since the loop last ran: it runs out of its turn."""
+        return bool(self.urgent) and self.look(image) != self.seen
+
+    def look(self, image: Image) -> list[tuple[Value, int]]:
+        """Value and quality of the urgent points now."""
+        return [(one.value, int(one.quality)) for one in map(image.readings.__getitem__, self.urgent)]
 
 
 class ScanEngine:
@@ -72,6 +100,7 @@ class ScanEngine:
     place: where the gateway stands, in the words of policies' scopes; kinds: every known kind of controller.
     table: the gateway's points; outputs: what may be written, in the order of the output frames.
     expiry_s: an output its loop no longer renews falls to its safe value after so long.
+    urgent: points whose change is not left to wait for a loop's next turn.
     A written point belongs to one loop at most.
     """
 
@@ -85,6 +114,7 @@ class ScanEngine:
         base_s: float,
         expiry_s: float,
         alarms: Sequence[AlarmRule] = (),
+        urgent: Collection[str] = (),
     ) -> None:
         self.table = table
         self.base_s = base_s
@@ -97,7 +127,7 @@ class ScanEngine:
             for name in loop.domain.writes:
                 if owners.setdefault(name, loop.name) != loop.name:
                     raise ParamError(loop.name, "points", f"{name} is written by loop {owners[name]} already")
-        self.loops = tuple(_Bound(loop, table, places, base_s) for loop in loops)
+        self.loops = tuple(_Bound(loop, table, places, base_s, urgent) for loop in loops)
         by_name = {loop.name: loop for loop in loops}
         self.policies = PolicyLife(
             place,
@@ -120,7 +150,7 @@ class ScanEngine:
         self, now: float, utc: float, trust: ClockTrust, image: Image, overrun: bool = False
     ) -> ScanOutcome:
         """One scan at ``now`` (monotonic) and ``utc``, on ``image``. Never raises for what readings say."""
-        number = int(now / self.base_s + _HALF)
+        number = int(now / self.base_s + _ROUNDING)
         clock = Reading(utc, _TRUSTED.get(trust, Quality.BAD), utc, now if trust else NEVER)
         decisions: list[Decision] = []
         interventions: list[Intervention] = []
@@ -140,11 +170,14 @@ class ScanEngine:
         held = self._held
         ran: list[str] = []
         for bound in self.loops:
-            if number < bound.next_scan:
+            fresh = image.frame != bound.last_frame
+            if number >= bound.next_scan:
+                bound.next_scan = number - number % bound.every + bound.every
+            elif not (fresh and bound.called(image)):
                 continue
-            bound.next_scan = number - number % bound.every + bound.every
-            if image.frame != bound.last_frame:
+            if fresh:
                 bound.last_frame = image.frame
+                bound.seen = bound.look(image)
                 bound.readings = tuple([image.readings[place] for place in bound.places])
             mine = (
                 {name: forces[name] for name in bound.loop.domain.writes if name in forces} if forces else {}
@@ -207,6 +240,7 @@ class ScanEngine:
                 "held": list(self._held),
                 "told": [[*key, at] for key, at in self._told.items()],
                 "due": [one.next_scan for one in self.loops],
+                "seen": [[list(row) for row in one.seen] for one in self.loops],
                 "policies": self.policies.between(),
             },
         }
@@ -223,9 +257,10 @@ class ScanEngine:
         self.leases.restore(state["leases"])
         self.gate.restore(state["gate"])
         self.alarms.restore(state["alarms"])
-        for one, due in zip(self.loops, exact["due"], strict=True):
+        for one, due, seen in zip(self.loops, exact["due"], exact["seen"], strict=True):
             one.loop.resume(state["loops"][one.loop.name])
             one.next_scan = due
+            one.seen = [(value, quality) for value, quality in seen]
         self._held = list(exact["held"])
         self._told = {(rule, subject): at for rule, subject, at in exact["told"]}
 

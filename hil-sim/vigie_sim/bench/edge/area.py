@@ -4,6 +4,7 @@ from vigie_sim.bench.edge.journal import journal
 from vigie_sim.bench.edge.lateness import lateness
 from vigie_sim.bench.edge.opcua import opcua
 from vigie_sim.bench.edge.polling import polling
+from vigie_sim.bench.edge.reaction import reaction
 from vigie_sim.bench.figures import Figures
 
 
@@ -11,5 +12,6 @@ def edge(figures: Figures) -> None:
     """Fill the figures of this area."""
     polling(figures)
     lateness(figures)
+    reaction(figures)
     opcua(figures)
     journal(figures)
