@@ -126,6 +126,7 @@ class PolicyShelf:
         if outcome.accepted:
             self._hashes = hashes
             self._bundle_hash = hashlib.sha256(verified.payload).hexdigest()
+            self._told = -1  # after a restart the bundle is nothing new, but what it is called is
 
     def _tell(self, utc: float, notes: list[Decision]) -> None:
         """Write what is reported where the uplink finds it, and keep count of generations."""

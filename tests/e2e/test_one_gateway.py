@@ -9,6 +9,9 @@ import asyncio
 import base64
 import contextlib
 import json
+import os
+import shutil
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -26,6 +29,7 @@ from tests.e2e.stack import until_true as until
 from tests.edge.wallclock import WaterSite
 
 from vigie_protocols import channel
+from vigie_protocols.errors import VigieError
 from vigie_protocols.gateway import load_gateway
 from vigie_protocols.localsocket import ask
 from vigie_protocols.sparkplug.codec import SparkplugB
@@ -141,9 +145,14 @@ class Stack:
     @property
     def level(self) -> tuple[float, int]:
         """Where the first pump starts now, and the version of the document that says so."""
-        told = ask(self.agent.runtime, "policy.show")["result"]["effective"]
-        found = told["station"]["water.level"]["lead_start_m"]
+        found = self.effective["station"]["water.level"]["lead_start_m"]
         return found["value"], found["version"]
+
+    @property
+    def effective(self) -> dict[str, Any]:
+        """Every parameter that a policy sets on the gateway, with where it comes from."""
+        told: dict[str, Any] = ask(self.agent.runtime, "policy.show")["result"]["effective"]
+        return told
 
     @property
     def broker(self) -> tuple[str, int]:
@@ -256,6 +265,15 @@ def all_good(central: Coordinator) -> bool:
     return {*quality_of(central, "pump-station"), *quality_of(central, "basin")} == {GOOD}
 
 
+def answers(agent: Agent) -> bool:
+    """Whether it is up and scanning."""
+    try:
+        return bool(agent.status()["counters"]["control.scans"])
+    except VigieError:
+        agent.check()
+        return False
+
+
 def gateway_file(folder: Path, central: Coordinator, places: list[Place]) -> Path:
     source = REPOSITORY / "firmware-config" / "gateways" / f"{GATEWAY}.yaml"
     document = yaml.safe_load(source.read_text(encoding="utf-8"))
@@ -350,6 +368,50 @@ def test_rubbish_is_told_as_such_and_changes_nothing(stack: Stack) -> None:
     stack.inject(b"\x00 no envelope")
     stack.refused("bad-document")
     assert stack.level == (1.35, stack.version)
+
+
+def control_killed(agent: Agent) -> None:
+    pid = agent.kill_child("control")
+    until(lambda: agent.child_pid("control") not in (0, pid), "control started again")
+    scans = agent.status()["counters"]["control.scans"]
+    until(lambda: agent.status()["counters"]["control.scans"] > scans + 3, "control scans")
+
+
+def test_a_killed_control_keeps_its_policy_also_with_rubbish_on_the_shelf(stack: Stack) -> None:
+    bundle = stack.in_force(1.22)
+    control_killed(stack.agent)
+    assert stack.level == (1.22, stack.version)
+    until(lambda: stack.row["in_step"], "it says again which bundle it runs")
+    stack.inject(b"{}")
+    stack.refused("bad-document")
+    control_killed(stack.agent)
+    assert stack.level == (1.22, stack.version)
+    stack.inject(bundle)
+    until(lambda: stack.row["in_step"], "the bundle itself ends the refusal")
+
+
+def test_after_a_power_cut_the_policy_comes_from_the_disk_alone(stack: Stack) -> None:
+    stack.in_force(1.18)
+    note = stack.central.state / "broker" / "broker.json"
+    stack.central.kill()
+    os.kill(json.loads(note.read_text())["pid"], signal.SIGKILL)
+    try:
+        told = stack.agent.status()
+        for pid in (told["supervisor"], *(row["pid"] for row in told["processes"].values())):
+            os.kill(pid, signal.SIGKILL)
+        assert stack.agent.process is not None
+        stack.agent.process.wait(WAIT_S)
+        shutil.rmtree(stack.agent.runtime)
+        stack.agent.start()
+        until(
+            lambda: answers(stack.agent) and "water.level" in str(stack.effective), "the policy is in force"
+        )
+        assert stack.level == (1.18, stack.version)
+        assert stack.agent.status()["counters"]["uplink.connected"] == 0
+    finally:
+        asyncio.run(stack.central.start())
+    until(lambda: stack.row["in_step"], "the coordinator knows again")
+    until(lambda: all_good(stack.central), "every point is good")
 
 
 def test_an_older_version_and_a_changed_one_do_not_leave_the_desk(stack: Stack) -> None:
