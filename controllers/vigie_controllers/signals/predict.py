@@ -7,7 +7,7 @@ end, so that a plan costs a few look-ups per lane.
 
 from typing import NamedTuple
 
-STOP_COST = 3.0
+STOP_COST = 2.0
 """Vehicle seconds that one stop is worth."""
 LEFT_COST = 12.0
 """Vehicle seconds for a vehicle still queued at the end of the horizon."""

@@ -84,9 +84,10 @@ class Detector(Strict):
 
     kind ``presence``: bool, a vehicle is on it; ``count``: whole number of vehicles now in its zone;
     ``halting``: those of them that stand; ``button``: bool, a pedestrian asks; ``exit``: standing vehicles
-    in its zone of an exit lane. phases: called by it. lanes: the lane whose approach it lies on,
-    then others that its traffic may yet choose (a zone upstream of where the road widens). from_m, to_m: its
-    zone, metres upstream of the stop line (``exit``: downstream of the lane's beginning). locking: a call is kept until its phase is served.
+    in its zone of an exit lane. phases: called by it. lanes: the lane whose approach it lies on, then others
+    that its traffic may yet choose (a zone upstream of where the road widens). from_m, to_m: its zone, metres
+    upstream of the stop line (``exit``: downstream of the lane's beginning). locking: a call is kept until
+    its phase is served.
     A detector counts as failed, and its phases go on recall, when its reading is bad or absurd (negative,
     above ``max_value``), on without any change for ``stuck_on_s``, without any change for
     ``no_activity_s`` (0: never), or, presence and buttons, changing more often than ``chatter_per_min``.

@@ -167,11 +167,11 @@ def test_a_lane_costs_what_a_second_by_second_count_gives() -> None:
         if 10 <= t < 25:
             serve = 0.1 if t < 14 else 0.5
             serve *= {10: 0.0, 11: 0.5}.get(t, 1.0)
-            cost += 3.0 * come if queue > 0.5 else 0.0
+            cost += 2.0 * come if queue > 0.5 else 0.0
             queue = max(0.0, queue + come - serve)
             cost += queue
         else:
             queue += come
             weight = 1.0 + max(0.0, 30 + t - 45) / 22.5 if t < 10 else 1.0
-            cost += weight * queue + 3.0 * come
+            cost += weight * queue + 2.0 * come
     assert total == pytest.approx(cost + 12.0 * queue)
