@@ -1,5 +1,6 @@
 """The cases of area ``edge``, in the order of the table they fill."""
 
+from vigie_sim.bench.edge.faults import faults
 from vigie_sim.bench.edge.journal import journal
 from vigie_sim.bench.edge.lateness import lateness
 from vigie_sim.bench.edge.opcua import opcua
@@ -14,4 +15,5 @@ def edge(figures: Figures) -> None:
     lateness(figures)
     reaction(figures)
     opcua(figures)
+    faults(figures)
     journal(figures)

@@ -2,7 +2,8 @@
 
 Registers 0 to 3 hold the monotonic clock in ns at the moment of the answer, so that whoever finds the
 number again knows how old the reading is; all others count the requests of their connection. Writes are
-taken and forgotten. Run as a process it prints its port, then the requests answered so far per line read.
+taken and forgotten. Three units misbehave: DEAD never answers, SLOW answers late, LYING answers something
+else. Run as a process it prints its port, then the requests answered so far per line read.
 """
 
 import asyncio
@@ -12,6 +13,8 @@ import sys
 import time
 from typing import Any
 
+DEAD, SLOW, LYING = 240, 241, 242
+SLOW_S = 0.09
 _HEAD = struct.Struct(">HHHBBHH")
 
 
@@ -31,13 +34,22 @@ class _Devices(asyncio.Protocol):
             size = 6 + int.from_bytes(data[4:6], "big")
             if len(data) < size:
                 break
-            self._transport.write(self._answer(data[:size]))
+            self._reply(data[6], self._answer(data[:size]))
             data = data[size:]
         self._rest = data
 
+    def _reply(self, unit: int, answer: bytes) -> None:
+        if unit == SLOW:
+            asyncio.get_running_loop().call_later(SLOW_S, self._transport.write, answer)
+        elif unit == LYING:
+            self._transport.write(answer[:7] + bytes((0x55,)) + answer[8:])
+        elif unit != DEAD:
+            self._transport.write(answer)
+
     def _answer(self, frame: bytes) -> bytes:
         number, _, _, unit, function, address, count = _HEAD.unpack_from(frame)
-        type(self).answered += 1
+        if unit < DEAD:
+            type(self).answered += 1
         if function not in (3, 4):
             return _HEAD.pack(number, 0, 6, unit, function, address, count)
         self._count = (self._count + 1) & 0x3FFF
@@ -60,7 +72,7 @@ class Devices:
         return self._process.stdout.readline()
 
     def answered(self) -> int:
-        """Requests answered so far."""
+        """Requests of well-behaved units answered so far."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()

@@ -75,8 +75,8 @@ def gateway(load: Load, folder: Path, port: int, broker: int | None, scan_s: flo
 
 
 @contextlib.contextmanager
-def working(file: Path) -> Iterator[Agent]:
-    """An agent that has all its links up and has settled."""
+def working(file: Path, all_up: bool = True) -> Iterator[Agent]:
+    """An agent that has all its links up (unless ``all_up`` is False) and has settled."""
     one = Agent(file, "", file.with_suffix(".log"))
     one.start()
     try:
@@ -85,17 +85,14 @@ def working(file: Path) -> Iterator[Agent]:
             one.check()
             with contextlib.suppress(VigieError):
                 counters = one.status()["counters"]
-                if (
-                    counters["control.scans"]
-                    and counters["field.frames"]
-                    and not counters["field.links_down"]
-                ):
+                up = not all_up or not counters["field.links_down"]
+                if up and counters["control.scans"] and counters["field.frames"]:
                     break
             if time.monotonic() > until:
                 raise TransientError(f"{one.name} has not all its links up after {_UP_S:.0f} s")
             time.sleep(0.1)
         time.sleep(_SETTLE_S)
-        if one.status()["counters"]["field.links_down"]:
+        if all_up and one.status()["counters"]["field.links_down"]:
             raise TransientError(f"{one.name} has lost a link")
         yield one
     finally:

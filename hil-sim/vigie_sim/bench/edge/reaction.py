@@ -143,7 +143,11 @@ def _start(folder: Path, ports: list[int], ours: bool) -> Callable[[], object]:
 def _gateway(folder: Path, inputs: int, outputs: int) -> Path:
     title = {"fr": "Essai", "en": "Bench"}
     common = {"title": title, "protocol": "modbus", "domain": "water"}
-    labels = {0: {"fr": "Arrêt", "en": "Off"}, 1: {"fr": "Manuel", "en": "Hand"}, 2: {"fr": "Auto", "en": "Auto"}}
+    labels = {
+        0: {"fr": "Arrêt", "en": "Off"},
+        1: {"fr": "Manuel", "en": "Hand"},
+        2: {"fr": "Auto", "en": "Auto"},
+    }
     fast = {"rate_s": _POLL_S, "publish": False, "stale_s": 5}
     urgent = {**fast, "urgent": True}
     write_yaml(
