@@ -8,6 +8,7 @@ deadline: no test here asserts a time.
 import os
 
 import pytest
+import structlog
 from hypothesis import settings
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
@@ -22,3 +23,8 @@ def pytest_report_header(config: pytest.Config) -> str:
     seed = config.getoption("hypothesis_seed", default=None)
     words = "derandomised (CI)" if IN_CI else "random"
     return f"hypothesis: {words}, seed {'of its own' if seed is None else seed}, failures print their blob"
+
+
+def pytest_runtest_teardown() -> None:
+    """A command run in this process logs to that test's streams, which are closed after it."""
+    structlog.reset_defaults()

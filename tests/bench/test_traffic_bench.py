@@ -109,6 +109,8 @@ def test_interrupted_what_is_done_is_kept(arterial: Path, tmp_path: Path) -> Non
     bench = subprocess.Popen(
         [sys.executable, "-c", program, "bench", "traffic", *words, "--json", str(out), "--report", str(report)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        # Started in the background, this process may ignore Ctrl-C, and its children with it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         limit = time.monotonic() + WALL_S

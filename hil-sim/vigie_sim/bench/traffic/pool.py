@@ -39,7 +39,12 @@ def run_all(jobs: Sequence[Job], workers: int, progress: Progress) -> Generator[
                 job = waiting.pop()
                 answers, theirs = context.Pipe(duplex=False)
                 process = context.Process(target=_work, args=(job, theirs), daemon=True)
-                process.start()
+                # Born with Ctrl-C blocked: a worker is ended by us, and never in the middle of its imports.
+                before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+                try:
+                    process.start()
+                finally:
+                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 theirs.close()
                 running[answers] = _Running(job, process, answers)
                 progress(job, 0.0)
