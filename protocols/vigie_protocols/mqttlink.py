@@ -161,17 +161,18 @@ class MqttLink:
         self._next_id += 1
         number = self._next_id
         try:
-            info = client.publish(topic, payload, qos, retain)
+            if qos == 0:
+                client.publish_once(topic, payload, retain)
+                self._unwritten.append((pipe.accepted, number))
+            else:
+                info = client.publish(topic, payload, qos, retain)
+                if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN):
+                    raise QueueFull(f"the broker takes no more: {info.rc.name}")
+                self._by_mid[info.mid] = number
         except ValueError as why:
             raise FrameError(f"cannot be published on {topic[:80]!r}: {why}") from why
-        if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN):
-            raise QueueFull(f"the broker takes no more: {info.rc.name}")
         self._sizes[number] = (size, topic)
         self._bytes += size
-        if qos == 0:
-            self._unwritten.append((pipe.accepted, number))
-        else:
-            self._by_mid[info.mid] = number
         return number
 
     def subscribe(self, filters: Sequence[tuple[str, int]]) -> int:
