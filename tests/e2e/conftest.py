@@ -10,7 +10,7 @@ from tests.e2e.stack import SHARED
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A short path, which sockets need, open to the user that the embedded database takes when root runs us."""
+    """A short path, which sockets need."""
     with tempfile.TemporaryDirectory(prefix="vigie-e2e-") as name:
         yield Path(name)
 
