@@ -104,20 +104,15 @@ class WireRun:
 
     async def start(self) -> None:
         """Physics, rigs, coordinator, agents: everything up to the first tick."""
-        files = self.scenario.write_gateways(self.folder / "gateways", {}, _no_more)
-        # The coordinator comes up in its own process while this one builds physics and servers.
-        central = asyncio.create_task(self._start_central([path.stem for path in files]))
-        try:
-            await asyncio.sleep(0)
-            self.world.start()
-            for rig in self.world.rigs:
-                self.endpoints[rig.device] = await rig.start()
-            lockstep = await self.server.start()
-            uplinks = await central
-        except BaseException:
-            central.cancel()
-            await asyncio.gather(central, return_exceptions=True)
-            raise
+        self.world.start()
+        for rig in self.world.rigs:
+            self.endpoints[rig.device] = await rig.start()
+        lockstep = await self.server.start()
+        names = [
+            path.stem
+            for path in self.scenario.write_gateways(self.folder / "gateways", self.endpoints, _no_more)
+        ]
+        uplinks = await self._start_central(names)
 
         def more(name: str) -> dict[str, Any]:
             found: dict[str, Any] = {

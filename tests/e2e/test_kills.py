@@ -75,9 +75,6 @@ async def killed_run(folder: Path) -> tuple[Counts, dict[str, float], list[dict[
         elif tick == 130:
             central.kill()
             coming_back = asyncio.create_task(central.start())
-        elif tick == 160:
-            assert coming_back is not None
-            await coming_back
 
     run = WireRun(scenario, folder, SEED, on_tick=on_tick)
     try:
@@ -85,6 +82,8 @@ async def killed_run(folder: Path) -> tuple[Counts, dict[str, float], list[dict[
         assert run.coordinator is not None
         addresses = run.coordinator.http, run.coordinator.broker_address
         await run.run()
+        assert coming_back is not None
+        await coming_back
         assert (run.coordinator.http, run.coordinator.broker_address) == addresses
         counts = await run.finish()
         told = (await run.coordinator.ask("GET", "gateways"))["gateways"]

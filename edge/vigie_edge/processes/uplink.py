@@ -364,10 +364,7 @@ class Uplink:
 
     def _received(self, topic: str, payload: bytes) -> None:
         if not topic.startswith(channel.ROOT + "/"):
-            actions = self.node.received(topic, payload, self._utc_ms())
-            self._act(actions)
-            if any(isinstance(one, Publish) and "/NBIRTH/" in one.topic for one in actions):
-                self.sender.begin()  # who asks for births has missed what came before them
+            self._act(self.node.received(topic, payload, self._utc_ms()))
             return
         try:
             _, what, _ = channel.parse_topic(topic)
