@@ -15,7 +15,7 @@ from vigie_controllers.signals.invariant import Invariant
 from vigie_controllers.signals.words import Frame, SignalWants
 from vigie_protocols.points import Quality, Reading, Value
 
-STEPS = (0.1, 0.5, *(1.0,) * 8)
+STEPS = (0.1, 0.5, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0)
 
 
 class Attack:
@@ -35,7 +35,7 @@ class Attack:
         self.fault, self.panel = False, 0
         self.wants: SignalWants | None = SignalWants()
         self.lamps: tuple[int, ...] = tuple(0 for _ in self.site.channels)
-        self.eager = seed % 8 != 0
+        self.eager = seed % 4 != 0
         self.restarts, self.faults = restarts, faults
         self.frame = self._frame(())
         self.scans = 0
