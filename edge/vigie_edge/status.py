@@ -59,6 +59,10 @@ def show(
     console.print(_policies(policies))
     for fault in faults:
         console.print(f"[red]latched[/] {fault['loop']}, {fault['subject']}: {fault['reason']}")
+    if counters["uplink.denied_now"]:
+        console.print(
+            f"[red]alarm[/] high: the broker denied {counters['uplink.denied']} messages of this gateway"
+        )
     for alarm in alarms:
         console.print(f"[red]alarm[/] {alarm['severity']}: {alarm['point']} {alarm['reason']}")
     for lease in leases:

@@ -57,6 +57,7 @@ COUNTERS = (
     "uplink.resent",
     "uplink.reconnects",
     "uplink.denied",
+    "uplink.denied_now",
     "uplink.generation",
     "uplink.refused",
 )

@@ -113,6 +113,7 @@ class Recorder:
         self._asked = False
         self._kept = 0
         self._lost = 0
+        self._denied = False
         self._ask_snapshot()
         self._declare_damage()
 
@@ -168,6 +169,7 @@ class Recorder:
                 self._at = (readings, scans)
             self._read = Mark(self.readings.birth, readings, self.scans.birth, scans, self._taken)
             self._watch_losses()
+            self._watch_denials()
         mark = msgspec.msgpack.encode(self._read)
         for place, journal in enumerate((self.telemetry, self.replay)):
             if journal.commit(mark):
@@ -286,6 +288,17 @@ class Recorder:
             reason = f"{lost - self._lost} ring records had no room: the disk was too slow or full"
             self._lost = lost
             self._event("recorder", "rings", "lost", reason, clock.monotonic(), clock.utc_now(), 0, "gap")
+
+    def _watch_denials(self) -> None:
+        """A broker that denies what this gateway publishes is an alarm, until it takes it again."""
+        denied = bool(self.board.get("uplink.denied_now"))
+        if denied == self._denied:
+            return
+        self._denied = denied
+        reason = "the broker denies what this gateway publishes" if denied else "the broker takes it again"
+        when = (clock.utc_now(), clock.monotonic(), self.boot, 0)
+        source = "raised" if denied else "cleared"
+        self._append_event(Event("alarm", source, "broker", "denied", reason, *when, "high", denied))
 
     def _show(self) -> None:
         board, telemetry, replay = self.board, self.telemetry, self.replay

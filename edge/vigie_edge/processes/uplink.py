@@ -6,6 +6,7 @@ knows is in the journal, in what was acknowledged, and in the files control writ
 
 import hashlib
 import json
+import math
 import random
 import select
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 
 from vigie_edge import clock
-from vigie_edge.config import FIRST_DEVICE_POINT
+from vigie_edge.births import WIRE_QUALITY, Births
 from vigie_edge.intake import CommandIntake
 from vigie_edge.journal.segment import Kind, Record
 from vigie_edge.processes.recorder import boot_id
@@ -29,6 +30,7 @@ from vigie_protocols.errors import FrameError, InputError, LinkDown, Refused, Si
 from vigie_protocols.keys import KeyRing
 from vigie_protocols.mqttfiles import read_password, tls_context
 from vigie_protocols.mqttlink import (
+    Acked,
     Connected,
     Denied,
     Disconnected,
@@ -38,8 +40,9 @@ from vigie_protocols.mqttlink import (
     Received,
     Will,
 )
-from vigie_protocols.points import CLOCK_TRUST, ClockTrust, Value, ValueType
+from vigie_protocols.points import CLOCK_TRUST, ClockTrust, Value
 from vigie_protocols.sparkplug.actions import (
+    BIRTH,
     CommandReceived,
     Disconnect,
     EdgeAction,
@@ -53,16 +56,9 @@ from vigie_protocols.sparkplug.model import DataType, Metric
 BATCH = 200
 FIRST_IMAGE_S = 2.0
 QUEUED_LIMIT = 1 << 20
-_TYPES = {
-    ValueType.BOOL: DataType.BOOLEAN,
-    ValueType.INT: DataType.INT64,
-    ValueType.UINT: DataType.UINT64,
-    ValueType.FLOAT: DataType.DOUBLE,
-    ValueType.ENUM: DataType.INT32,
-    ValueType.STRING: DataType.STRING,
-}
-_QUALITY = (0, 500, 192)
 _SAVE_S = 0.5
+_DENIED_S = 60.0
+"""Seconds after which what a broker denied is tried again: an access list may have been put right."""
 _PACED_LINK: dict[str, Any] = {"first_delay": 0.1, "min_delay": 0.1, "max_delay": 1.0, "connect_timeout": 2.0}
 """In lock-step an hour lasts two minutes: connecting again may not take one of them."""
 
@@ -94,10 +90,12 @@ class Uplink:
                 sys.stderr.write(f"uplink: no command will be taken: {error}\n")
         self._intake = CommandIntake(self.gateway, keyring, self._policies / "nonces.json")
         self._reported = b""
+        self._report_id = -1
+        self._report_again = math.inf
         self._dirty_acks = False
         self._save_at = 0.0
-        types = dict(zip(plan.table.names, plan.table.types, strict=True))
-        self._types = {name: int(_TYPES[kind]) for name, kind in types.items()}
+        self._births = Births(wiring, self._inputs)
+        self._types = self._births.types
         self._trust_place = plan.table.index[CLOCK_TRUST]
         self._devices = {device.name for device in plan.gateway.devices}
         self._config = EdgeConfig(plan.gateway.group, self.gateway)
@@ -123,45 +121,13 @@ class Uplink:
     def _will(self) -> Will | None:
         """Asked before each CONNECT: a new session, whose births show what field reads now."""
         self.node = EdgeNode(
-            self._config, self._node_metrics(), self._device_metrics(), first_bdseq=self.node.next_bdseq
+            self._config,
+            self._births.node(self._trust()),
+            self._births.devices(),
+            first_bdseq=self.node.next_bdseq,
         )
         death = self.node.will(self._utc_ms())
         return Will(death.topic, death.payload, death.qos, death.retain)
-
-    # -- births --------------------------------------------------------------------------------------
-
-    def _carriers(self, node: bool) -> list[Metric]:
-        names = [channel.EPOCH_METRIC, channel.INDEX_METRIC, *([channel.EVENT_METRIC] if node else [])]
-        return [Metric(name, None, int(channel.CARRIER_METRICS[name])) for name in names]
-
-    def _node_metrics(self) -> list[Metric]:
-        text = int(DataType.STRING)
-        return [
-            *self._carriers(node=True),
-            Metric("Agent/Configuration", self.plan.configuration_hash, text),
-            Metric("Agent/Version", self._version(), text),
-            Metric("Agent/District", self.plan.gateway.site.district, text),
-            Metric("clock/trust", int(self._trust()), self._types[CLOCK_TRUST]),
-        ]
-
-    @staticmethod
-    def _version() -> str:
-        from importlib.metadata import version
-
-        return version("vigie")
-
-    def _device_metrics(self) -> dict[str, list[Metric]]:
-        """Every device's points with their values as field last read them."""
-        image = self._inputs.read()
-        readings = None if image is None else self.wiring.image_codec.unpack(*image).readings
-        devices: dict[str, list[Metric]] = {device.name: [] for device in self.plan.gateway.devices}
-        for index, decl in enumerate(self.plan.points):
-            reading = None if readings is None else readings[index + FIRST_DEVICE_POINT]
-            known = reading is not None and reading.usable
-            value = reading.value if reading is not None and known else None
-            quality = _QUALITY[reading.quality] if reading is not None else 0
-            devices[decl.device].append(Metric(decl.point, value, self._types[decl.name], quality=quality))
-        return {name: [*self._carriers(node=False), *metrics] for name, metrics in devices.items()}
 
     # -- time ----------------------------------------------------------------------------------------
 
@@ -195,11 +161,12 @@ class Uplink:
                 break
         self.link.start()
         while not stop.asked:
-            self._turn(bell.fd)
+            self.turn(bell.fd)
             bell.answer()
         self._last_words()
 
-    def _turn(self, bell: int) -> None:
+    def turn(self, bell: int) -> None:
+        """Wait a quarter of a second at most for socket, journal or deadline, and do what is due."""
         link = self.link
         socket = link.fileno()
         readers = [bell] if socket is None else [bell, socket]
@@ -224,6 +191,7 @@ class Uplink:
         self._save_acks()
         self.board.add("uplink.beat")
         self.board.set("uplink.unacked", self.sender.waiting)
+        self.board.set("uplink.resent", self.sender.resent)
 
     def _on_event(self, event: LinkEvent) -> None:
         match event:
@@ -236,8 +204,13 @@ class Uplink:
             case Disconnected():
                 self.board.set("uplink.connected", 0)
                 self.node.disconnected()
+            case Acked(number):
+                if number == self._report_id:
+                    self.board.set("uplink.denied_now", 0)
             case Denied():
                 self.board.add("uplink.denied")
+                self.board.set("uplink.denied_now", 1)
+                self._report_again = clock.monotonic() + _DENIED_S
                 sys.stderr.write(f"uplink: the broker denied {event.topic} (code {event.code:#x})\n")
             case Received(topic, payload):
                 self._received(topic, payload)
@@ -281,7 +254,7 @@ class Uplink:
             for name, value, quality in samples.samples:
                 point = f"{samples.device}/{name}" if samples.device else f"${name}"
                 datatype = self._types.get(point, int(DataType.DOUBLE))
-                metrics.append(Metric(name, value, datatype, None, stamp, old, _QUALITY[quality]))
+                metrics.append(Metric(name, value, datatype, None, stamp, old, WIRE_QUALITY[quality]))
             if samples.device and samples.device not in self._devices:
                 return self._orphan(epoch, record, samples, stamp, old)
             try:
@@ -320,12 +293,13 @@ class Uplink:
             reported = (self._policies / "reported.json").read_bytes()
         except OSError:
             return
-        if reported != self._reported:
+        if reported != self._reported or clock.monotonic() >= self._report_again:
+            topic = channel.topic(self.gateway, channel.REPORTED)
             try:
-                self.link.publish(channel.topic(self.gateway, channel.REPORTED), reported, 1, True)
+                self._report_id = self.link.publish(topic, reported, 1, True)
             except TransientError:
                 return
-            self._reported = reported
+            self._reported, self._report_again = reported, math.inf
 
     def _send_answers(self) -> None:
         for payload in self._answers.drain():
@@ -364,7 +338,10 @@ class Uplink:
 
     def _received(self, topic: str, payload: bytes) -> None:
         if not topic.startswith(channel.ROOT + "/"):
-            self._act(self.node.received(topic, payload, self._utc_ms()))
+            actions = self.node.received(topic, payload, self._utc_ms())
+            if any(isinstance(one, Publish) and one.kind == BIRTH for one in actions):
+                self.sender.begin()  # who asks for births missed what came before them
+            self._act(actions)
             return
         try:
             _, what, _ = channel.parse_topic(topic)
@@ -424,7 +401,7 @@ class Uplink:
         """Leave on purpose: what the journal still has goes out first, then the death certificate."""
         until = clock.monotonic() + 2.0
         while self.link.connected and self.node.born and clock.monotonic() < until:
-            self._turn(self.wiring.bells.uplink.fd)
+            self.turn(self.wiring.bells.uplink.fd)
             if not self.sender.waiting:
                 break
         self._act(self.node.stop(self._utc_ms()))
