@@ -6,6 +6,7 @@ only the last of several requests that arrive in one segment, so clients keep on
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import cast
 
@@ -43,7 +44,12 @@ class ModbusRig(EquipmentRig):
         self._server: ModbusTcpServer | None = None
 
     async def start(self) -> str:
-        """Serve on a free port; the endpoint is ``HOST:PORT``."""
+        """Serve on a free port; the endpoint is ``HOST:PORT``.
+
+        A client that hangs up amid an answer is a gateway's business; pymodbus would print its last twenty
+        frames at every one, over the screen of whoever ends a run.
+        """
+        logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
         self._registers.fill(self.shown())
         # The server insists on a device of its own kind to start with; ours takes its place.
         stand_in = SimDevice(0, simdata=[SimData(0, datatype=DataType.REGISTERS)])

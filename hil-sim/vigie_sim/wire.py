@@ -201,11 +201,13 @@ class WireRun:
     async def stop(self) -> None:
         """Stop agents, coordinator, rigs and physics; may be called at any point of a run."""
         await self.server.stop("the run is over")
-        for agent in self.agents.values():
-            try:
-                await asyncio.to_thread(agent.stop)
-            except VigieError as error:
-                (self.folder / "log" / "simulator.log").write_text(f"{error}\n")
+        stops = [asyncio.to_thread(agent.stop) for agent in self.agents.values()]
+        for error in await asyncio.gather(*stops, return_exceptions=True):
+            if isinstance(error, VigieError):
+                with (self.folder / "log" / "simulator.log").open("a") as log:
+                    log.write(f"{error}\n")
+            elif isinstance(error, BaseException):
+                raise error
         for rig in self.world.rigs:
             await rig.stop()
         if self.coordinator is not None:
