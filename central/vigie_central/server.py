@@ -138,6 +138,7 @@ class Coordinator:
             self.keys,
             lambda topic, payload: session.publish(topic, payload, retain=True),
             self.fleet.changed_gateways.add,
+            self.fleet.online,
         )
         ingest = Ingest(self.history, self.fleet, session.acknowledge, self._take_events)
         session.ingest = ingest

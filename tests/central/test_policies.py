@@ -152,6 +152,40 @@ def test_a_refusal_is_shown_with_its_reason_and_the_twin_survives_a_restart(make
     assert json.loads(audit.stdout)["lines"] >= 3
 
 
+def test_a_bundle_that_a_broker_lost_is_offered_until_the_gateway_answers(central, make_edge, folder):
+    ring = folder / "rings" / "gw-d.ring"
+    done = central.command("vigie-central", "enrol", "gw-d", "--out", str(ring))
+    assert done.returncode == 0, done.stderr
+    deaf, edge = make_edge("gw-d", DEVICES), make_edge("gw-d", DEVICES, ring=ring, answer=applied)
+
+    def lose():
+        """What a killed broker does to a retained message."""
+        deaf.driver.publish(channel.topic("gw-d", channel.DESIRED), b"", 1, retain=True)
+
+    async def script():
+        deaf.start()
+        await until(lambda: deaf.edge.born)
+        done = await asyncio.to_thread(push, central, policy(folder, "lost"), "site:gw-d")
+        assert done.returncode == 0, done.stderr
+        await until(lambda: status(central, "gw-d")["desired"]["published"])
+        lose()
+        await until(lambda: not deaf.link.queued[0])
+        await deaf.stop()
+        edge.start()
+        await until(lambda: status(central, "gw-d")["in_step"])
+        told = len(edge.bundles)
+        assert {bundle.generation for bundle in edge.bundles} == {1}
+        # Answered, it is left in peace; a gateway that comes back and has nothing is offered it again.
+        await edge.stop()
+        again = make_edge("gw-d", DEVICES, ring=ring, answer=applied)
+        again.start()
+        await until(lambda: again.edge.born and again.bundles)
+        assert len(edge.bundles) == told
+        await again.stop()
+
+    asyncio.run(script())
+
+
 def unreadable(bundle):
     return channel.Reported(
         root_epoch=0,

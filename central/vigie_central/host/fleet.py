@@ -130,6 +130,11 @@ class Fleet:
             self.changed_gateways.add(node[1])
         return found
 
+    def online(self, name: str) -> bool:
+        """Whether a gateway's session lives."""
+        gateway = self.gateways.get(name)
+        return gateway is not None and gateway.online
+
     def remember(self, rows: Iterable[tuple[str, Sample]]) -> None:
         """Take up the newest samples of the history at start; their gateways count as off."""
         for name, sample in rows:

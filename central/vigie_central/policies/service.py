@@ -24,13 +24,20 @@ from vigie_protocols.envelope import verify
 from vigie_protocols.errors import Refused
 
 log = structlog.get_logger("vigie.policies")
+OFFER_AGAIN_S = 5.0
+"""Seconds after which a gateway that is connected and has not answered a bundle is offered it again."""
 
 
 class PolicyService:
     """The policies of one city.
 
     publish(topic, payload, retain) sends at QoS 1 and says whether it could; on_changed(gateway) is told
-    when what a gateway should run or says that it runs is another. per_second bounds re-publishing.
+    when what a gateway should run or says that it runs is another; online(gateway) says whether it is
+    connected. per_second bounds re-publishing.
+
+    A broker may lose a retained message that it acknowledged, or the subscription of a gateway that came
+    back: publishing once proves nothing. A gateway has its bundle when it says so; until then it is offered
+    at its birth, and every ``OFFER_AGAIN_S`` while it is connected.
     """
 
     def __init__(
@@ -39,6 +46,7 @@ class PolicyService:
         keys: RunningKeys,
         publish: Callable[[str, bytes], bool],
         on_changed: Callable[[str], None],
+        online: Callable[[str], bool],
         *,
         per_second: float = 200.0,
     ) -> None:
@@ -50,10 +58,13 @@ class PolicyService:
         self._keys = keys
         self._publish = publish
         self._on_changed = on_changed
+        self._online = online
         self._pause = 1.0 / per_second
         self._queue: dict[str, None] = {}
         self._unsaved: dict[str, channel.Reported] = {}
         self._unknown: set[str] = set()
+        self._refused: dict[str, int] = {}
+        """Generation that stood published when a gateway reported a refusal."""
         self._wake = asyncio.Event()
         self._change = asyncio.Lock()
 
@@ -153,10 +164,20 @@ class PolicyService:
         self._enqueue(self.bundles)
 
     def gateway_born(self, gateway: str) -> None:
-        """A gateway that we have not seen enrolled may have been enrolled since."""
+        """A gateway came: offer it what it has not answered; an unknown one may have been enrolled since."""
         if gateway not in self.enrolled:
             self._unknown.add(gateway)
             self._wake.set()
+        elif self._unanswered(gateway):
+            self._enqueue([gateway])
+
+    def _unanswered(self, gateway: str) -> bool:
+        """Whether a gateway has neither taken nor refused the bundle that was published for it."""
+        bundle, report = self.bundles.get(gateway), self.reported.get(gateway)
+        if bundle is None or self.published.get(gateway) != bundle.generation:
+            return False
+        taken = report is not None and report.generation >= bundle.generation
+        return not taken and self._refused.get(gateway) != bundle.generation
 
     def take_reported(self, gateway: str, report: channel.Reported) -> None:
         """What a gateway says that it runs."""
@@ -165,6 +186,7 @@ class PolicyService:
         self.reported[gateway] = report
         self._unsaved[gateway] = report
         if report.refused is not None:
+            self._refused[gateway] = self.published.get(gateway, 0)
             log.warning(
                 "bundle refused", gateway=gateway, code=report.refused.code, reason=report.refused.reason
             )
@@ -183,7 +205,11 @@ class PolicyService:
     async def run(self) -> None:
         """Publish, keep reports and look for new enrolments until cancelled."""
         while True:
-            await self._wake.wait()
+            try:
+                async with asyncio.timeout(OFFER_AGAIN_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._enqueue(name for name in self.bundles if self._online(name) and self._unanswered(name))
             self._wake.clear()
             try:
                 await self._save_reports()

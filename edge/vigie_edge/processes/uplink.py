@@ -21,6 +21,7 @@ from vigie_edge.journal.segment import Kind, Record
 from vigie_edge.processes.recorder import boot_id
 from vigie_edge.processes.stop import StopFlag
 from vigie_edge.sending import Sender
+from vigie_edge.silence import FIRST_S, Silence
 from vigie_edge.statefiles import AcknowledgedFile, write_atomic
 from vigie_edge.telemetry_records import Samples, event_decoder, samples_decoder
 from vigie_edge.wiring import Wiring
@@ -61,6 +62,7 @@ _DENIED_S = 60.0
 """Seconds after which what a broker denied is tried again: an access list may have been put right."""
 _PACED_LINK: dict[str, Any] = {"first_delay": 0.1, "min_delay": 0.1, "max_delay": 1.0, "connect_timeout": 2.0}
 """In lock-step an hour lasts two minutes: connecting again may not take one of them."""
+_PACED_SILENCE_S = 12.0
 
 
 class Uplink:
@@ -112,6 +114,7 @@ class Uplink:
             **_PACED_LINK if wiring.paced else {},
         )
         self.link = MqttLink(link, clock.monotonic, random.random, self._will)
+        self._silence = Silence(_PACED_SILENCE_S if wiring.paced else FIRST_S)
 
     def _subscriptions(self) -> tuple[tuple[str, int], ...]:
         return tuple(
@@ -187,6 +190,8 @@ class Uplink:
         if link.connected and self.node.born:
             self._send_some()
             self._report()
+            if self._silence.too_long(clock.monotonic(), self.sender.waiting):
+                self._act([Disconnect("nothing is acknowledged")])
         self._send_answers()
         self._save_acks()
         self.board.add("uplink.beat")
@@ -199,6 +204,7 @@ class Uplink:
                 self.board.set("uplink.connected", 1)
                 self.board.add("uplink.reconnects")
                 self._reported = b""
+                self._silence.connected(clock.monotonic())
                 self.sender.begin()
                 self._act([Subscribe(self._subscriptions()), *self.node.connected(self._utc_ms())])
             case Disconnected():
@@ -356,6 +362,7 @@ class Uplink:
             sys.stderr.write(f"uplink: {topic} refused: {error}\n")
 
     def _acknowledged(self, ack: channel.Ack) -> None:
+        self._silence.heard(clock.monotonic())
         if not self.sender.acknowledge(ack.epoch, ack.through, ack.ranges):
             return
         self._dirty_acks = True
