@@ -32,6 +32,6 @@ def test_an_acknowledgement_or_nothing_to_acknowledge_begins_anew() -> None:
 def test_a_coordinator_that_is_away_for_days_costs_an_hourly_connection() -> None:
     silence = Silence()
     silence.connected(0.0)
-    tries = [now for now in range(0, 3 * 86_400) if silence.too_long(float(now), 1)]
+    tries = [now for now in range(3 * 86_400) if silence.too_long(float(now), 1)]
     assert len(tries) < 3 * 24 + 8
     assert tries[-1] - tries[-2] == MAX_S
