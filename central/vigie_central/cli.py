@@ -10,12 +10,15 @@ from rich.table import Table
 
 from vigie_central.client import Client
 from vigie_central.commands import make_command, out, run
+from vigie_central.orders_cli import fault, lease
 from vigie_central.settings import STATE_VARIABLE, StateDir
 from vigie_protocols.errors import Refused, input_error
 
-app = make_command("Policies, the fleet and its events.")
+app = make_command("Politiques, passerelles, événements / Policies, the fleet, leases and events.")
 policy = make_command("Validate, sign and push policies; see them applied.")
 app.add_typer(policy, name="policy")
+app.add_typer(lease, name="lease")
+app.add_typer(fault, name="fault")
 
 State = Annotated[
     Path | None, typer.Option("--state", envvar=STATE_VARIABLE, help="State directory.", show_default=False)

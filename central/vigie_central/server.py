@@ -25,6 +25,7 @@ from vigie_central.broker import OwnBroker
 from vigie_central.host.alarms import ALARM_WORDS, Alarms
 from vigie_central.host.fleet import Fleet
 from vigie_central.host.ingest import Ingest
+from vigie_central.host.orders import Orders
 from vigie_central.host.session import Session, utc_ms
 from vigie_central.policies.keys import load_running_keys
 from vigie_central.policies.service import PolicyService
@@ -131,6 +132,7 @@ class Coordinator:
             self.alarms,
             on_connected=lambda: policies.publish_all(),
             on_reported=lambda gateway, report: policies.take_reported(gateway, report),
+            on_response=lambda gateway, response: orders.take_response(gateway, response),
             on_born=lambda gateway: policies.gateway_born(gateway),
         )
         policies = PolicyService(
@@ -140,6 +142,7 @@ class Coordinator:
             self.fleet.changed_gateways.add,
             self.fleet.online,
         )
+        orders = Orders(self.records, self.keys.command, session.publish)
         ingest = Ingest(self.history, self.fleet, session.acknowledge, self._take_events)
         session.ingest = ingest
         views = Views(self.fleet, self.alarms, ingest, policies)
@@ -156,7 +159,9 @@ class Coordinator:
         if self.own_broker is not None:
             jobs.append(self.own_broker.watch())
         self._tasks = [asyncio.create_task(job) for job in jobs]
-        return Core(self.token, views, hub, self.history, self.records, policies, session, inventory, STATIC)
+        return Core(
+            self.token, views, hub, self.history, self.records, policies, orders, session, inventory, STATIC
+        )
 
     async def _name_the_silent(self, policies: PolicyService) -> None:
         """Gateways that were there before us, or are enrolled, and do not come: nobody tells their death."""

@@ -26,13 +26,15 @@ from tests.e2e.gateway import (
     all_good,
     answers,
     gateway_stack,
+    points,
     quality_of,
     standing,
 )
-from tests.e2e.stack import WAIT_S, run_command
+from tests.e2e.stack import WAIT_S, Said, run_command
 from tests.e2e.stack import until_true as until
 
 from vigie_protocols.gateway import load_gateway
+from vigie_protocols.localsocket import ask
 from vigie_sim.agents import Agent
 
 
@@ -181,3 +183,41 @@ def test_a_document_signed_by_a_stranger_does_not_leave_the_desk(stack: Stack) -
     assert said.code == 1
     assert "sign" in said.err
     assert stack.level == (1.2, stack.version - 1)
+
+
+def order(stack: Stack, *words: str) -> Said:
+    return run_command("vigie", *words, "--state", stack.central.state, limit_s=WAIT_S)
+
+
+def test_a_lease_from_the_operations_centre_is_signed_answered_and_audited(stack: Stack) -> None:
+    point = "basin/gate.command"
+    who = ("--holder", "M. Tremblay", "--reason", "essai de vanne")
+    said = order(stack, "lease", "take", GATEWAY, point, "35", "--for", "120", *who)
+    assert said.code == 0, said.err
+    name = said.out.partition(":")[0]
+    (held,) = ask(stack.agent.runtime, "lease.list")["result"]["leases"]
+    assert (held["id"], held["origin"], held["forces"]) == (name, "emergency", {point: 35})
+    until(lambda: points(stack.central)[point][0] == 35, "the gate is where the lease wants it")
+    assert "essai de vanne" in order(stack, "lease", "list", GATEWAY).out
+    stranger = order(stack, "lease", "release", GATEWAY, name, "--holder", "somebody else")
+    assert stranger.code == 1
+    assert order(stack, "lease", "release", GATEWAY, name, "--holder", "M. Tremblay").code == 0
+    assert ask(stack.agent.runtime, "lease.list")["result"]["leases"] == []
+    events = stack.central.call("GET", f"events?gateway={GATEWAY}&limit=1000")["events"]
+    until(
+        lambda: [row for row in events if "M. Tremblay: essai de vanne" in str(row["body"])],
+        "the gateway's journal tells of it",
+    )
+
+
+def test_a_command_that_cannot_be_is_refused_in_one_line(stack: Stack) -> None:
+    who = ("--holder", "M. Tremblay", "--reason", "essai")
+    unknown = order(stack, "lease", "take", GATEWAY, "basin/no_such", "35", *who)
+    assert (unknown.code, "no writable point" in unknown.err) == (1, True)
+    away = order(stack, "lease", "take", NEIGHBOUR, "basin/gate.command", "35", *who)
+    assert (away.code, "is not connected" in away.err) == (1, True)
+    nobody = order(stack, "lease", "list", "gw-nobody")
+    assert (nobody.code, "enrolled" in nobody.err) == (1, True)
+    value = order(stack, "lease", "take", GATEWAY, "basin/gate.command", "much", *who)
+    assert (value.code, "not a JSON value" in value.err) == (2, True)
+    assert all("Traceback" not in said.err for said in (unknown, away, nobody, value))

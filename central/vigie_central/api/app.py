@@ -6,7 +6,7 @@ from vigie_central.api import console, inventory, limits, problems
 from vigie_central.api.access import check_routes
 from vigie_central.api.core import PREFIX, PUBLIC, VIEWER, Core, CoreOf
 from vigie_central.api.metrics import exposition, make_registry
-from vigie_central.api.routes import city, fleet, policies
+from vigie_central.api.routes import city, fleet, orders, policies
 
 
 def make_app(core: Core) -> FastAPI:
@@ -15,7 +15,7 @@ def make_app(core: Core) -> FastAPI:
     app.state.core = core
     app.state.token = core.token
     registry = make_registry(core)
-    for router in (fleet.router, policies.router, city.router):
+    for router in (fleet.router, orders.router, policies.router, city.router):
         _take_routes(app, router)
 
     @app.get(f"{PREFIX}/openapi.json", dependencies=[PUBLIC], include_in_schema=False)

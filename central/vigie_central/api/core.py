@@ -10,6 +10,7 @@ from vigie_central.api.access import Require
 from vigie_central.api.inventory import Inventory
 from vigie_central.api.live import LiveHub
 from vigie_central.api.views import Views
+from vigie_central.host.orders import Orders
 from vigie_central.host.session import Session
 from vigie_central.policies.service import PolicyService
 from vigie_central.store.history import History
@@ -30,6 +31,7 @@ class Core:
     history: History
     records: Records
     policies: PolicyService
+    orders: Orders
     session: Session
     inventory: Inventory
     static: Path

@@ -228,6 +228,33 @@ class Validation(Answer):
     gateways: list[str] = []
 
 
+class CommandRequest(Strictly):
+    """One command. holder: who answers for it; args: as the action defines them (docs/reference/coordinator.md)."""
+
+    action: Literal[
+        "lease.take",
+        "lease.renew",
+        "lease.release",
+        "lease.list",
+        "fault.list",
+        "fault.reset",
+        "alarm.list",
+        "effective",
+        "policy.show",
+    ]
+    holder: str = Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")
+    args: dict[str, Any] = {}
+
+
+class CommandAnswer(Answer):
+    """What the gateway said. ok false: refused, with a stable code and a sentence."""
+
+    ok: bool
+    code: str = ""
+    reason: str = ""
+    result: dict[str, Any] = {}
+
+
 class PushRequest(Strictly):
     """A signed document (DSSE envelope as JSON) and the scope it is pushed to."""
 

@@ -51,7 +51,8 @@ class Session:
     """Drives the pure host machine over MQTT and passes on what it says.
 
     on_connected(): the broker took us (bundles must be published again).
-    on_reported(gateway, reported): a gateway's policy state. on_born(gateway): a node birth.
+    on_reported(gateway, reported): a gateway's policy state. on_response(gateway, response): its answer to a
+    command. on_born(gateway): a node birth.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Session:
         *,
         on_connected: Callable[[], None],
         on_reported: Callable[[str, channel.Reported], None],
+        on_response: Callable[[str, channel.Response], None],
         on_born: Callable[[str], None],
     ) -> None:
         self.fleet = fleet
@@ -74,6 +76,7 @@ class Session:
         self.received = 0
         self._on_connected = on_connected
         self._on_reported = on_reported
+        self._on_response = on_response
         self._on_born = on_born
         self._link = MqttLink(link, time.monotonic, random.random, self._will)
         self._driver = AsyncMqttLink(self._link, self._event)
@@ -167,6 +170,8 @@ class Session:
             gateway, what, _ = channel.parse_topic(event.topic)
             if what == channel.REPORTED and event.payload:
                 self._on_reported(gateway, channel.decode_reported(event.payload))
+            elif what == channel.RESP:
+                self._on_response(gateway, channel.decode_response(event.payload))
         except FrameError as why:
             self._count("channel")
             log.warning("message dropped", topic=event.topic, reason=str(why))

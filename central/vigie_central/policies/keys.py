@@ -27,9 +27,10 @@ FIRST_ROOT_EPOCH = 1
 
 @dataclass(frozen=True, slots=True)
 class RunningKeys:
-    """What ``vigie-central run`` needs: the key that signs bundles and the ring of the authors."""
+    """What ``vigie-central run`` needs: the keys that sign bundles and commands, and the ring of the authors."""
 
     bundle: SigningKey
+    command: SigningKey
     ring: KeyRing
 
 
@@ -56,7 +57,9 @@ def make_keys(directory: Path, now: float) -> None:
 def load_running_keys(directory: Path) -> RunningKeys:
     """The keys of a running coordinator; raises InputError when one is missing or open to others."""
     return RunningKeys(
-        load_private_key(directory / "bundle.pem"), load_key_ring(directory / "ring.json", COORDINATOR)
+        load_private_key(directory / "bundle.pem"),
+        load_private_key(directory / "command.pem"),
+        load_key_ring(directory / "ring.json", COORDINATOR),
     )
 
 
