@@ -47,7 +47,7 @@ def run(
     plan = load_plan(config)
     runtime = prepare_runtime(plan)
     with alone(runtime, "supervisor"):
-        sys.exit(Supervisor(Wiring(plan, runtime, Bells(), lockstep, clock_trusted)).run())
+        sys.exit(Supervisor(Wiring(plan, runtime, Bells.named(runtime), lockstep, clock_trusted)).run())
 
 
 def _check_address(option: str, text: str) -> None:

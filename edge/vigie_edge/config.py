@@ -1,13 +1,17 @@
 """From a gateway file to what the processes run: tables, loops, outputs, hashes. Checked whole, or refused."""
 
 import hashlib
+import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 
 import vigie_controllers
+import vigie_edge
+import vigie_protocols
 from vigie_controllers.assembly import Assembly
 from vigie_controllers.image import PointTable
 from vigie_controllers.loops import ParamError
@@ -107,11 +111,31 @@ def load_plan(file: Path) -> Plan:
 
 def code_hash() -> str:
     """SHA-256 of the code that decides: every module of the controllers' package, by name and content."""
-    folder = Path(vigie_controllers.__file__).parent
+    return _code(vigie_controllers)
+
+
+def _code(*packages: ModuleType) -> str:
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for package in packages:
+        folder = Path(package.__path__[0])
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def terms(configuration: Configuration, *more: object) -> str:
+    """SHA-256 of all that a process of the agent is started with: files whole, code whole, and ``more``.
+
+    A process with other terms is not ours to keep: it is ended and started anew.
+    """
+    document = {
+        "gateway": configuration.gateway.model_dump(mode="json"),
+        "profiles": {name: one.model_dump(mode="json") for name, one in configuration.profiles.items()},
+        "code": _code(vigie_edge, vigie_controllers, vigie_protocols),
+        "python": sys.version,
+        "more": [str(one) for one in more],
+    }
+    return hashlib.sha256(msgspec.json.encode(document, order="deterministic")).hexdigest()
 
 
 _PLACES = {"uplink", "journal", "runtime_dir", "state_dir"}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vigie_edge.config import Plan
+from vigie_edge.config import Plan, terms
 from vigie_edge.memory.board import Board
 from vigie_edge.memory.doorbell import Doorbell
 from vigie_edge.memory.image import ImageCodec, OutputCodec, TwoSlot
@@ -25,13 +25,23 @@ SNAPSHOT_BYTES = 4 << 20
 
 @dataclass
 class Bells:
-    """One doorbell per process: rung when there is something new for it."""
+    """One doorbell per process: rung when there is something new for it. Anonymous unless ``named``."""
 
     control: Doorbell = dataclasses.field(default_factory=Doorbell)
     field: Doorbell = dataclasses.field(default_factory=Doorbell)
     recorder: Doorbell = dataclasses.field(default_factory=Doorbell)
     uplink: Doorbell = dataclasses.field(default_factory=Doorbell)
     supervisor: Doorbell = dataclasses.field(default_factory=Doorbell)
+
+    @classmethod
+    def named(cls, runtime: Path) -> "Bells":
+        """Bells that whoever comes later finds again: pipes in the runtime directory."""
+        return cls(**{one.name: Doorbell(runtime / f"{one.name}.bell") for one in dataclasses.fields(cls)})
+
+    @property
+    def identities(self) -> list[int]:
+        """What tells these bells from others of the same names."""
+        return [getattr(self, one.name).identity for one in dataclasses.fields(self)]
 
 
 @dataclass
@@ -51,6 +61,10 @@ class Wiring:
     def __post_init__(self) -> None:
         self.image_codec = ImageCodec(self.plan.table)
         self.output_codec = OutputCodec([decl.type for decl in self.plan.outputs])
+
+    def terms(self) -> str:
+        """What a process must have been started with for this agent to keep it."""
+        return terms(self.plan.configuration, self.lockstep, self.vouched, *self.bells.identities)
 
     @property
     def paced(self) -> bool:

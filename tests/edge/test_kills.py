@@ -111,20 +111,66 @@ def board(agent: Agent) -> dict[str, int]:
     return Board(agent.runtime / "board").all()
 
 
-def test_a_killed_supervisor_leaves_control_running_and_a_new_one_replaces_it(tmp_path: Path) -> None:
+def kill_supervisor(agent: Agent) -> None:
+    agent.status()  # so that what is left over is known
+    assert agent.process is not None
+    agent.process.kill()
+    agent.process.wait()
+
+
+def test_a_new_supervisor_takes_over_living_children_and_no_scan_is_missed(tmp_path: Path) -> None:
     with water_agent(tmp_path) as (site, agent):
         begin_pumping(site)
-        agent.status()
-        control, field = agent.pid("control"), agent.pid("field")
-        assert agent.process is not None
-        agent.process.kill()
-        agent.process.wait()
+        before = {name: agent.pid(name) for name in ("control", "field", "recorder")}
+        safe_writes = agent.counters()["field.safe_writes"]
+        kill_supervisor(agent)
         scans = board(agent)["control.scans"]
         until(lambda: board(agent)["control.scans"] > scans + 5, why="for control to go on alone")
         beat = site.values()["basin/heartbeat"]
         until(lambda: site.values()["basin/heartbeat"] != beat and pumping(site))
         agent.start()
-        for name, old in (("control", control), ("field", field)):
+        told = agent.status()["processes"]
+        assert {name: told[name]["pid"] for name in before} == before
+        assert all(told[name]["adopted"] and told[name]["restarts"] == 0 for name in before)
+        # The new supervisor rings and is rung: a lease goes to the old control and its answer comes back.
+        given = agent.ask("lease.take", forces={"basin/gate.command": 40.0}, reason="test", ttl_s=60)
+        assert given["ok"]
+        until(lambda: float(site.values()["basin/gate.command"]) == 40.0, why="for the lease at the device")
+        # It sees the end of a child that is not its own, and starts another.
+        agent.kill("recorder")
+        until(lambda: agent.status()["processes"]["recorder"]["restarts"] == 1)
+        assert agent.pid("control") == before["control"]
+        assert agent.counters()["field.safe_writes"] == safe_writes, "outputs never expired"
+        assert agent.stop() == 0
+        assert agent.left_over() == []
+        records = replayed(agent, Kind.SCAN, decode_control)
+        scans_seen = Counter(record.scan for record in records)
+        assert sorted(scans_seen) == list(range(1, max(scans_seen) + 1)), "a scan is missing"
+        assert max(scans_seen.values()) == 1, "two controls have scanned"
+        begun = [one for one in replayed(agent, Kind.SNAPSHOT, decode_control) if one.start]
+        assert len(begun) == 1, "control was started once"
+
+
+def test_a_new_supervisor_starts_what_died_meanwhile_and_keeps_the_rest(tmp_path: Path) -> None:
+    with water_agent(tmp_path) as (site, agent):
+        begin_pumping(site)
+        control, field = agent.pid("control"), agent.pid("field")
+        kill_supervisor(agent)
+        os.kill(field, signal.SIGKILL)
+        until(lambda: not any(outputs(agent)[name] for name in COMMANDS), why="for control to rest the pumps")
+        agent.start()
+        assert agent.pid("control") == control and agent.pid("field") != field
+        until(lambda: pumping(site), why="for outputs by the next field")
+
+
+def test_children_of_another_configuration_are_not_kept(tmp_path: Path) -> None:
+    with water_agent(tmp_path) as (site, agent):
+        begin_pumping(site)
+        before = {name: agent.pid(name) for name in ("control", "field", "recorder")}
+        kill_supervisor(agent)
+        agent.file.write_text(agent.file.read_text().replace("commit_ms: 50", "commit_ms: 60"))
+        agent.start()
+        for name, old in before.items():
             assert agent.pid(name) != old
             assert (
                 not Path(f"/proc/{old}").exists() or "Z" in Path(f"/proc/{old}/stat").read_text().split()[2]

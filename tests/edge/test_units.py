@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
         text = (UNITS / unit).read_text()
         for command in ("vigie-edge", "vigie-central"):
             text = text.replace(f"/opt/vigie/bin/{command}", "/bin/true")
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text.replace("/opt/vigie/bin/python", "/bin/true"))
         done = subprocess.run(
             [analyze, "verify", str(tmp_path / name)], capture_output=True, text=True, check=False
         )
@@ -48,6 +49,43 @@ def test_the_watchdog_is_fed_by_progress_alone(tmp_path: Path) -> None:
                 words.append(notify.recv(100))
         finally:
             agent.end()
+
+
+def test_the_unit_outlives_its_supervisor_and_control_does_not_notice(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, WaterSite() as site:
+        notify.bind(address)
+        notify.settimeout(60)
+        agent = Agent(water_gateway(tmp_path, site))
+        agent.runtime.mkdir()
+        try:
+            agent.start(keeper=True, NOTIFY_SOCKET=address, RUNTIME_DIRECTORY=str(agent.runtime))
+            assert notify.recv(100) == b"READY=1"
+            told = agent.status()
+            os.kill(told["supervisor"], signal.SIGKILL)
+            until(lambda: agent.status()["supervisor"] != told["supervisor"], why="for the next supervisor")
+            after = agent.status()["processes"]
+            assert all(after[name]["pid"] == row["pid"] for name, row in told["processes"].items())
+            while notify.recv(100) != b"READY=1":
+                pass
+            assert notify.recv(100) == b"WATCHDOG=1"
+            assert agent.alive()
+            assert agent.stop() == 0
+            assert agent.left_over() == []
+        finally:
+            agent.end()
+
+
+def test_the_keeper_ends_with_a_command_that_never_began(tmp_path: Path) -> None:
+    keeper = [sys.executable, "-m", "vigie_edge.keeper"]
+    done = subprocess.run(
+        [*keeper, sys.executable, "-m", "vigie_edge.cli", "run", "--config", "none.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and "none.yaml" in done.stderr
+    assert subprocess.run(keeper, capture_output=True, check=False).returncode == 2
 
 
 def drained(notify: socket.socket) -> bool:

@@ -136,19 +136,13 @@ class Agent:
         self.process: subprocess.Popen[bytes] | None = None
         self._pids: set[int] = set()
 
-    def start(self, **environment: str) -> None:
-        """Start it and wait until it scans on good readings."""
+    def start(self, *words: str, keeper: bool = False, **environment: str) -> None:
+        """Start it and wait until it scans on good readings. words: more of ``run``'s options."""
+        command = [sys.executable, "-m", "vigie_edge.cli", "run", "--config", str(self.file)]
+        before = [sys.executable, "-m", "vigie_edge.keeper"] if keeper else []
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "vigie_edge.cli",
-                    "run",
-                    "--config",
-                    str(self.file),
-                    "--clock-trusted",
-                ],
+                [*before, *command, "--clock-trusted", *words],
                 stderr=log,
                 env={**os.environ, **environment},
             )

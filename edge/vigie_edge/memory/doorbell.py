@@ -1,28 +1,47 @@
-"""Doorbells: eventfds that carry no data, only "look again". Made before the fork, so both sides hold them."""
+"""Doorbells: pipes that carry no data, only "look again".
 
+Named pipes in the runtime directory, so that whoever comes later (a new supervisor beside children that went on
+without the old one) rings and hears the same bells; anonymous ones within one process.
+"""
+
+import contextlib
 import os
 import select
+from pathlib import Path
+
+_ALL = 1 << 16
+"""A pipe's whole room: one read takes every ring there is."""
 
 
 class Doorbell:
-    """Rung by one process, answered by another. A lost ring is never fatal: every waiter has a time-out."""
+    """Rung by one process, answered by another. A lost ring is never fatal: every waiter has a time-out.
 
-    def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    path: the named pipe, made where it is missing; None for a bell of this process and its children alone.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        if path is None:
+            self.fd, self._ringing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            return
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path, 0o600)
+        # Read and write at once: so there is always a reader, and a ring meets no broken pipe.
+        self.fd = self._ringing = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    @property
+    def identity(self) -> int:
+        """The pipe's own number: two bells of one path are the same bell only while it is the same."""
+        return os.fstat(self.fd).st_ino
 
     def ring(self) -> None:
         """Wake the other side; ringing twice before it wakes is ringing once."""
-        try:
-            os.eventfd_write(self.fd, 1)
-        except BlockingIOError:
-            return  # the counter is full: the bell is ringing already
+        with contextlib.suppress(BlockingIOError):  # the pipe is full: the bell is ringing already
+            os.write(self._ringing, b"!")
 
     def answer(self) -> None:
-        """Take the ring, if any."""
-        try:
-            os.eventfd_read(self.fd)
-        except BlockingIOError:
-            return  # nobody rang
+        """Take every ring, if any."""
+        with contextlib.suppress(BlockingIOError):  # nobody rang
+            os.read(self.fd, _ALL)
 
     def wait(self, seconds: float) -> bool:
         """Wait for a ring at most ``seconds``; True when it rang. ``select``: poll counts in milliseconds."""

@@ -1,11 +1,13 @@
 """The supervisor: starts the children, starts them again, watches them, answers local people.
 
 It does no disk I/O and no control. Children are forked after the common imports, so that they share them.
-If it dies the children go on; a new supervisor ends what is left of them, one at a time, and takes over
-their memory and files. A lock per process sees to it that no two of a kind ever run on one runtime directory.
+If it dies the children go on, and a new supervisor takes them over with their memory and files: those that it
+would itself start on the same terms; what is dead or of other terms is started anew. A lock per process sees to
+it that no two of a kind ever run on one runtime directory.
 """
 
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -13,7 +15,6 @@ import select
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -21,18 +22,15 @@ from vigie_edge import clock
 from vigie_edge.local import LocalDesk
 from vigie_edge.memory.board import Board
 from vigie_edge.metrics import MetricsPort
-from vigie_edge.processes.alone import alone, retire
+from vigie_edge.processes.alone import retire
+from vigie_edge.processes.child import Child
 from vigie_edge.processes.stop import let_signals_in
 from vigie_edge.wiring import LINKS_FILE, Wiring
-from vigie_protocols.errors import VigieError
 
-_FIRST_BACKOFF_S = 0.02
-_MAX_BACKOFF_S = 1.0
-_STABLE_S = 10.0
 _STOP_S = 10.0
 _TURN_S = 0.25
 WATCHDOG_STALL_S = 5.0
-_KINDS = ("control", "field", "recorder", "uplink")
+KINDS = ("control", "field", "recorder", "uplink")
 
 
 def _field(wiring: Wiring) -> None:
@@ -71,20 +69,6 @@ def _uplink(wiring: Wiring) -> None:
 
 
 @dataclass
-class Child:
-    """One child process. pid: 0 while it is not running."""
-
-    name: str
-    main: Callable[[Wiring], None]
-    pid: int = 0
-    started: float = 0.0
-    restarts: int = 0
-    next_start: float = 0.0
-    backoff: float = _FIRST_BACKOFF_S
-    last_exit: str = ""
-
-
-@dataclass
 class Supervisor:
     """One agent's supervisor."""
 
@@ -94,26 +78,41 @@ class Supervisor:
     ended: bool = False
 
     def __post_init__(self) -> None:
-        self.board: Board = self.wiring.board()
         # Control first: it must be scanning before anything else takes its time.
         mains = {"control": _control, "field": _field, "recorder": _recorder}
         if self.wiring.plan.gateway.uplink is not None:
             mains["uplink"] = _uplink
-        self.children = {name: Child(name, main) for name, main in mains.items()}
+        runtime, terms = self.wiring.runtime, self.wiring.terms()
+        self.children = {
+            name: Child(name, functools.partial(main, self.wiring), runtime, terms)
+            for name, main in mains.items()
+        }
+        self._adopt()
+        # Only now: what other code or another file has mapped may not be made another size under its feet.
+        self.board: Board = self.wiring.board()
         self._notify = _NotifySocket()
         self._inherited: Callable[[], list[socket.socket]] = list
         self._progress = (-1, -1)
         self._progress_at = clock.monotonic()
 
+    def _adopt(self) -> None:
+        """Keep those of a dead supervisor's children that we would start just so; end the others."""
+        for name in KINDS:
+            child = self.children.get(name)
+            if child is not None and child.adopt():
+                sys.stderr.write(f"{name} (process {child.pid}) goes on and is taken over\n")
+            elif retire(self.wiring.runtime, name):
+                sys.stderr.write(f"{name} was left over from another start and is ended\n")
+
     def run(self) -> int:
-        """Serve until SIGTERM or SIGINT, or until the simulator ends a lock-step run. Returns the exit code."""
-        for name in _KINDS:
-            retire(self.wiring.runtime, name)
+        """Serve until SIGTERM or SIGINT, or until the simulator ends a lock-step run. Returns the exit code.
+
+        When this fails, the children go on, and the next supervisor takes them over.
+        """
         wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_stop)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
         desk = LocalDesk(self.wiring, self.status)
         metrics = MetricsPort(self.wiring, self.status)
         self._inherited = lambda: [*desk.sockets(), *metrics.sockets()]
@@ -124,7 +123,9 @@ class Supervisor:
         self._notify.send("READY=1")
         try:
             while not self.stopping:
-                waited: list[int | socket.socket] = [wake_r, answered.fd, *desk.sockets(), *metrics.sockets()]
+                handles = [child.handle for child in self.children.values() if child.pid]
+                waited: list[int | socket.socket] = [wake_r, answered.fd, *handles]
+                waited += [*desk.sockets(), *metrics.sockets()]
                 ready, _, _ = select.select(waited, [], [], self._rest())
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake_r, 512)
@@ -134,9 +135,9 @@ class Supervisor:
                 desk.serve(ready)
                 metrics.serve(ready)
                 self._watch()
-        finally:
             self._notify.send("STOPPING=1")
             self._stop_children()
+        finally:
             desk.close()
             metrics.close()
         return 0
@@ -154,93 +155,49 @@ class Supervisor:
     def _start_due(self) -> None:
         now = clock.monotonic()
         for child in self.children.values():
-            if not child.pid and now >= child.next_start and not self.stopping:
-                self._start(child, now)
+            due = not child.pid and now >= child.next_start and not self.stopping
+            if due and child.start(self._leave_inherited):
+                sys.stderr.write(f"{child.name}: one that was left over is ended\n")
 
-    def _start(self, child: Child, now: float) -> None:
-        if retire(self.wiring.runtime, child.name):
-            sys.stderr.write(f"{child.name}: one that was left over is ended\n")
-        # A signal that comes before the child has its own handlers waits until it has them.
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                signal.set_wakeup_fd(-1)
-                for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
-                    signal.signal(number, signal.SIG_DFL)
-                for inherited in self._inherited():
-                    inherited.close()  # or somebody would go on waiting there for an answer when we are gone
-                _name_process(f"vigie:{child.name}")
-                with alone(self.wiring.runtime, child.name):
-                    child.main(self.wiring)
-                code = 0
-            except VigieError as error:
-                sys.stderr.write(f"{child.name}: {error}\n")
-            except BaseException as error:  # noqa: BLE001 - the child's last word, then it is gone
-                import traceback
-
-                sys.stderr.write(f"{child.name}: {type(error).__name__}: {error}\n{traceback.format_exc()}")
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
-        child.pid = pid
-        child.started = now
+    def _leave_inherited(self) -> None:
+        """In a new child: or somebody would go on waiting there for an answer when we are gone."""
+        for inherited in self._inherited():
+            inherited.close()
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            for child in self.children.values():
-                if child.pid == pid:
-                    self._ended(child, status)
+        for child in self.children.values():
+            if child.pid and child.gone():
+                self._ended(child, child.bury())
 
-    def _ended(self, child: Child, status: int) -> None:
-        now = clock.monotonic()
-        code = os.waitstatus_to_exitcode(status)
-        child.pid = 0
-        child.last_exit = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        if child.name == "field" and code == 0 and self.wiring.paced:
+    def _ended(self, child: Child, orderly: bool) -> None:
+        if child.name == "field" and orderly and self.wiring.paced:
             self.stopping = self.ended = True  # the simulator has ended the run
             return
-        if now - child.started > _STABLE_S:
-            child.backoff = _FIRST_BACKOFF_S
-        child.next_start = now + child.backoff
-        child.backoff = min(_MAX_BACKOFF_S, child.backoff * 2)
-        child.restarts += 1
+        child.wait_to_start()
         if child.name == "control":
             self.board.set("control.restarts", child.restarts)
         if not self.stopping:
             sys.stderr.write(f"{child.name} ended ({child.last_exit}); started again\n")
 
     def _stop_children(self) -> None:
-        """Uplink first, control and field last, and the recorder after what they still had to say."""
+        """Field and control first, the recorder after what they still had to say, the uplink after that."""
         deadline = clock.monotonic() + _STOP_S
         for names in (("field", "control"), ("recorder",), ("uplink",)):
             running = [
                 self.children[name] for name in names if name in self.children and self.children[name].pid
             ]
             for child in running:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child.pid, signal.SIGTERM)
+                child.signal(signal.SIGTERM)
             for child in running:
                 self._await_end(child, deadline)
 
     def _await_end(self, child: Child, deadline: float) -> None:
-        while child.pid:
-            pid, _ = os.waitpid(child.pid, os.WNOHANG)
-            if pid:
-                child.pid = 0
-                return
-            if clock.monotonic() > deadline:
-                os.kill(child.pid, signal.SIGKILL)
-            time.sleep(0.005)
+        ready, _, _ = select.select([child.handle], [], [], max(0.0, deadline - clock.monotonic()))
+        if not ready:
+            child.signal(signal.SIGKILL)
+            select.select([child.handle], [], [], _STOP_S)
+        if child.gone():
+            child.bury()
 
     # -- watching ------------------------------------------------------------------------------------
 
@@ -262,7 +219,7 @@ class Supervisor:
                     and now - child.started > WATCHDOG_STALL_S
                 ):
                     sys.stderr.write(f"{name} makes no progress; it is killed and started again\n")
-                    os.kill(child.pid, signal.SIGKILL)
+                    child.signal(signal.SIGKILL)
             self._progress_at = now
 
     def status(self) -> dict[str, object]:
@@ -271,15 +228,7 @@ class Supervisor:
             "gateway": self.wiring.plan.gateway.gateway,
             "configuration": self.wiring.plan.configuration_hash,
             "supervisor": os.getpid(),
-            "processes": {
-                child.name: {
-                    "pid": child.pid,
-                    "restarts": child.restarts,
-                    "last_exit": child.last_exit,
-                    "up_s": round(clock.monotonic() - child.started, 1) if child.pid else 0.0,
-                }
-                for child in self.children.values()
-            },
+            "processes": {child.name: child.status() for child in self.children.values()},
             "counters": self.board.all(),
             "links": self._links(),
         }
@@ -305,8 +254,3 @@ class _NotifySocket:
             one.sendto(
                 text.encode(), self._path.replace("@", "\0", 1) if self._path[0] == "@" else self._path
             )
-
-
-def _name_process(name: str) -> None:
-    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
-        comm.write(name[:15])
