@@ -11,7 +11,7 @@ import uvloop
 from typer.testing import CliRunner
 
 from vigie_sim.bench import areas, processes
-from vigie_sim.bench.edge import bare
+from vigie_sim.bench.edge import bare, serialline
 from vigie_sim.bench.edge.devices import Devices
 from vigie_sim.bench.figures import Figures, Row, median, percentile
 from vigie_sim.bench.lockstep import in_process
@@ -85,6 +85,17 @@ def test_the_references_run() -> None:
         assert found.requests == devices.answered() > 0
     finally:
         devices.stop()
+
+
+def test_the_serial_line_answers_every_slave_in_turn() -> None:
+    line = serialline.SerialLine()
+    try:
+        assert serialline.bare(line.port, 0.5) > 0
+        seen = line.seen()
+    finally:
+        line.stop()
+    assert seen.damaged == 0 and seen.answers[1] > 0
+    assert max(seen.answers.values()) - min(seen.answers.values()) <= 1
 
 
 def test_a_few_ticks_of_the_district_in_process(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from vigie_sim.bench.edge.lateness import lateness
 from vigie_sim.bench.edge.opcua import opcua
 from vigie_sim.bench.edge.polling import polling
 from vigie_sim.bench.edge.reaction import reaction
+from vigie_sim.bench.edge.rtu import rtu
 from vigie_sim.bench.figures import Figures
 
 
@@ -14,6 +15,7 @@ def edge(figures: Figures) -> None:
     polling(figures)
     lateness(figures)
     reaction(figures)
+    rtu(figures)
     opcua(figures)
     faults(figures)
     journal(figures)
