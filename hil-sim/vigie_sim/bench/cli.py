@@ -38,6 +38,9 @@ def bench(
     json: Annotated[Path | None, typer.Option("--json", help="Write all rows (JSON list) here.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Less of everything: to see that it works.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 1,
+    soak: Annotated[
+        float, typer.Option(min=0, help="Minutes of the soak in area edge; 0 leaves it out.")
+    ] = 0,
 ) -> None:
     """Measure, each figure beside its reference in the same run."""
     console = Console()
@@ -50,10 +53,12 @@ def bench(
     console.print(surroundings())
     for area in areas or AREAS:
         with tempfile.TemporaryDirectory(prefix="vigie-bench-") as folder:
-            figures = Figures(area, seed, quick, Path(folder))
-            AREAS[area](figures)
-        console.print(table(figures))
-        rows += figures.rows
-        if json is not None:
-            write(json, rows)
+            figures = Figures(area, seed, quick, Path(folder), soak_min=soak)
+            try:
+                AREAS[area](figures)
+            finally:  # what was measured before something failed is worth keeping
+                console.print(table(figures))
+                rows += figures.rows
+                if json is not None:
+                    write(json, rows)
     console.print(surroundings())

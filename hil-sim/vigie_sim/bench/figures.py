@@ -31,7 +31,8 @@ class Row(msgspec.Struct, frozen=True):
 class Figures:
     """The figures of one area, in the order they came.
 
-    quick: less of everything, to see that it works. folder: a place of its own for files.
+    quick: less of everything, to see that it works. folder: a place of its own for files. soak_min: minutes of
+    what only shows after long, 0 for none. notes: what could not be measured, and why.
     """
 
     area: str
@@ -40,6 +41,8 @@ class Figures:
     folder: Path
     rows: list[Row] = field(default_factory=list)
     targets: dict[tuple[str, str], str] = field(default_factory=dict)
+    soak_min: float = 0.0
+    notes: list[str] = field(default_factory=list)
     mine: str = OURS
     """Our subject's name, where an area has several of its own."""
 
@@ -52,6 +55,10 @@ class Figures:
     def reference(self, case: str, subject: str, metric: str, value: float, unit: str, n: int = 1) -> None:
         """The same figure of somebody else, measured in this run."""
         self._add(case, subject, metric, value, unit, n)
+
+    def note(self, text: str) -> None:
+        """Something that is missing from the table, with its reason."""
+        self.notes.append(text)
 
     def _add(self, case: str, subject: str, metric: str, value: float, unit: str, n: int) -> None:
         self.rows.append(Row(self.area, case, subject, metric, float(value), unit, self.seed, n))
@@ -75,6 +82,7 @@ def table(figures: Figures) -> Table:
         "cible / target",
         "référence / reference",
         title=figures.area,
+        caption="\n".join(figures.notes) or None,
     )
     last = ""
     for case, metric, target, rows in figures.lines():

@@ -55,6 +55,11 @@ def memory(pid: int) -> dict[str, int]:
     return found
 
 
+def pss(pids: Iterable[int]) -> float:
+    """MiB of memory of these processes, each shared page counted in parts."""
+    return sum(memory(pid).get("Pss", 0) for pid in pids) / float(1 << 20)
+
+
 class CpuMeter:
     """CPU seconds of named groups of processes between ``begin`` and ``spent``."""
 

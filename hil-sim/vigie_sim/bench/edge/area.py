@@ -7,6 +7,7 @@ from vigie_sim.bench.edge.opcua import opcua
 from vigie_sim.bench.edge.polling import polling
 from vigie_sim.bench.edge.reaction import reaction
 from vigie_sim.bench.edge.rtu import rtu
+from vigie_sim.bench.edge.soak import soak
 from vigie_sim.bench.figures import Figures
 
 
@@ -19,3 +20,4 @@ def edge(figures: Figures) -> None:
     opcua(figures)
     faults(figures)
     journal(figures)
+    soak(figures)

@@ -60,10 +60,10 @@ class _Devices(asyncio.Protocol):
 
 
 class Devices:
-    """The process, as its starter sees it."""
+    """The process, as its starter sees it. addresses: it listens on 127.0.0.1 and on as many after it."""
 
-    def __init__(self) -> None:
-        line = [sys.executable, "-m", "vigie_sim.bench.edge.devices"]
+    def __init__(self, addresses: int = 1) -> None:
+        line = [sys.executable, "-m", "vigie_sim.bench.edge.devices", str(addresses)]
         self._process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.port = int(self._line())
 
@@ -89,7 +89,10 @@ class Devices:
 async def _serve() -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(_Devices, "127.0.0.1", 0)
-    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    port = server.sockets[0].getsockname()[1]
+    for last in range(2, int(sys.argv[1]) + 1):
+        await loop.create_server(_Devices, f"127.0.0.{last}", port)
+    sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     while await asyncio.to_thread(sys.stdin.readline):
         sys.stdout.write(f"{_Devices.answered}\n")

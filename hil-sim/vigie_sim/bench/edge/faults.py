@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vigie_sim.bench.edge.devices import DEAD, LYING, SLOW, SLOW_S, Devices
-from vigie_sim.bench.edge.polling import working
+from vigie_sim.bench.edge.load import working
 from vigie_sim.bench.figures import Figures
 from vigie_sim.traffic.documents import write_yaml
 

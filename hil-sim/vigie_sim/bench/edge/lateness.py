@@ -14,7 +14,7 @@ from vigie_protocols.broker import Broker
 from vigie_sim.agents import command
 from vigie_sim.bench.edge.devices import Devices
 from vigie_sim.bench.edge.listener import Listener
-from vigie_sim.bench.edge.polling import GATEWAY, Load, gateway, working
+from vigie_sim.bench.edge.load import GATEWAY, fast_load, gateway, working
 from vigie_sim.bench.figures import Figures, percentile
 
 _C = r"""
@@ -57,9 +57,9 @@ def lateness(figures: Figures) -> None:
     listener = Listener(broker.port, GATEWAY)
     try:
         for period in (0.01, 0.1):
-            load = Load(10 if figures.quick else 50, 20, 0.1, publish=True)
             folder = figures.folder / f"late-{period:g}"
-            _one(figures, gateway(load, folder, devices.port, broker.port, period), period, seconds, program)
+            file = gateway(fast_load(figures), folder, devices.port, broker.port, period)
+            _one(figures, file, period, seconds, program)
     finally:
         listener.stop()
         broker.stop()

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vigie_sim.bench.edge.polling import working
+from vigie_sim.bench.edge.load import working
 from vigie_sim.bench.figures import Figures
 from vigie_sim.bench.processes import CpuMeter
 from vigie_sim.traffic.documents import write_yaml

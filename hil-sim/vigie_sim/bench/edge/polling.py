@@ -1,168 +1,162 @@
 """Polling many Modbus TCP devices: what one agent costs and loses, and how old its samples arrive."""
 
-import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vigie_protocols.broker import Broker
-from vigie_protocols.errors import TransientError, VigieError
-from vigie_sim.agents import Agent
-from vigie_sim.bench.edge import bare
+from vigie_protocols.errors import PermanentError, TransientError
+from vigie_sim.bench.edge import bare, peer
 from vigie_sim.bench.edge.devices import Devices
-from vigie_sim.bench.edge.listener import STAMP, Listener
+from vigie_sim.bench.edge.listener import Listener
+from vigie_sim.bench.edge.load import GATEWAY, SETTLE_S, UP_S, Load, fast_load, gateway, pids_of, working
 from vigie_sim.bench.figures import Figures, percentile
-from vigie_sim.bench.processes import CpuMeter
-from vigie_sim.traffic.documents import write_yaml
-
-GATEWAY = "gw-bench"
-_STAMP_REGISTERS = 4
-_UP_S = 60.0
-_SETTLE_S = 4.0
-
-
-@dataclass(frozen=True)
-class Load:
-    """devices of points each, all read every period_s. publish: every change goes to the broker."""
-
-    devices: int
-    points: int
-    period_s: float
-    publish: bool
-
-    @property
-    def registers(self) -> int:
-        """Registers of one device: the stamp takes four."""
-        return _STAMP_REGISTERS + self.points - 1
-
-    def title(self) -> str:
-        """The case's name."""
-        return f"Modbus {self.devices} x {self.points} every {self.period_s:g} s"
-
-
-def gateway(load: Load, folder: Path, port: int, broker: int | None, scan_s: float = 0.1) -> Path:
-    """A gateway file for ``load`` and its profile."""
-    publish: Any = {} if load.publish else False
-    common = {"rate_s": load.period_s, "publish": publish}
-    values = {"name": "value.{i}", "type": "uint", "repeat": load.points - 1, **common}
-    profile = {
-        "profile": "bench-device",
-        "title": {"fr": "Appareil d'essai", "en": "Bench device"},
-        "protocol": "modbus",
-        "domain": "general",
-        "points": [
-            {"name": STAMP, "type": "uint", **common, "modbus": {"address": 0, "encoding": "u64"}},
-            {**values, "modbus": {"address": _STAMP_REGISTERS}},
-        ],
-    }
-    write_yaml(folder / "bench-device.yaml", profile)
-    names = [f"d{number}" for number in range(load.devices)]
-    document: dict[str, Any] = {
-        "gateway": GATEWAY,
-        "site": {"name": {"fr": "Essai", "en": "Bench"}, "lat": 45.5, "lon": -73.6},
-        "links": {name: {"protocol": "modbus", "host": "127.0.0.1", "port": port} for name in names},
-        "devices": [{"name": name, "profile": "bench-device", "link": name} for name in names],
-        "runtime_dir": str(folder / "run"),
-        "state_dir": str(folder / "state"),
-        "journal": {"directory": str(folder / "journal"), "commit_ms": 5 if load.publish else 200},
-        "scan_s": scan_s,
-    }
-    if broker is not None:
-        document["uplink"] = {"host": "127.0.0.1", "port": broker}
-    return write_yaml(folder / "gateway.yaml", document)
-
-
-@contextlib.contextmanager
-def working(file: Path, all_up: bool = True) -> Iterator[Agent]:
-    """An agent that has all its links up (unless ``all_up`` is False) and has settled."""
-    one = Agent(file, "", file.with_suffix(".log"))
-    one.start()
-    try:
-        until = time.monotonic() + _UP_S
-        while True:
-            one.check()
-            with contextlib.suppress(VigieError):
-                counters = one.status()["counters"]
-                up = not all_up or not counters["field.links_down"]
-                if up and counters["control.scans"] and counters["field.frames"]:
-                    break
-            if time.monotonic() > until:
-                raise TransientError(f"{one.name} has not all its links up after {_UP_S:.0f} s")
-            time.sleep(0.1)
-        time.sleep(_SETTLE_S)
-        if all_up and one.status()["counters"]["field.links_down"]:
-            raise TransientError(f"{one.name} has lost a link")
-        yield one
-    finally:
-        one.stop()
-
-
-def _pids(one: Agent) -> dict[str, list[int]]:
-    told = one.status()
-    return {
-        "supervisor": [told["supervisor"]],
-        **{name: [row["pid"]] for name, row in told["processes"].items()},
-    }
+from vigie_sim.bench.processes import CpuMeter, pss
 
 
 def polling(figures: Figures) -> None:
     """Both loads of the table."""
     seconds = 4.0 if figures.quick else 30.0
     slow = Load(40 if figures.quick else 500, 30, 1.0, publish=False)
-    fast = Load(10 if figures.quick else 50, 20, 0.1, publish=True)
-    for load in (slow, fast):
+    for load in (slow, fast_load(figures)):
         folder = figures.folder / f"{load.devices}"
-        devices = Devices()
+        devices = Devices(load.devices if load.publish else 1)
         broker = Broker(folder / "broker")
         broker.start()
         try:
-            _one(figures, load, folder, devices, broker.port, seconds)
+            _Polling(figures, load, folder, devices, broker.port, seconds).fill()
         finally:
             broker.stop()
             devices.stop()
 
 
-def _one(figures: Figures, load: Load, folder: Path, devices: Devices, broker: int, seconds: float) -> None:
-    case = load.title()
-    listener = Listener(broker, GATEWAY) if load.publish else None
-    expected = load.devices / load.period_s
-    target = {"CPU": "" if load.publish else "<= 15", "missed": "0"}
-    try:
-        with working(gateway(load, folder, devices.port, broker if load.publish else None)) as one:
-            meter = CpuMeter(_pids(one))
-            if listener is not None:
-                listener.reset()
-            before, counters, begun = devices.answered(), one.status()["counters"], time.monotonic()
-            time.sleep(seconds)
-            after, later, ended = devices.answered(), one.status()["counters"], time.monotonic()
+@dataclass
+class _Polling:
+    """One load, by the agent and then by each reference, on the same devices and broker."""
+
+    figures: Figures
+    load: Load
+    folder: Path
+    devices: Devices
+    broker: int
+    seconds: float
+
+    def __post_init__(self) -> None:
+        self.case = self.load.title()
+        self.expected = self.load.devices / self.load.period_s
+        self.listener = Listener(self.broker, GATEWAY) if self.load.publish else None
+        self.per_reading = 0.0
+
+    def fill(self) -> None:
+        """All rows of this load."""
+        try:
+            self._ours()
+            self._bare()
+            if self.listener is not None:
+                for ranged in (False, True):
+                    self._peer(self.listener, ranged)
+        finally:
+            if self.listener is not None:
+                self.listener.stop()
+
+    def _ours(self) -> None:
+        load, case, figures = self.load, self.case, self.figures
+        with working(
+            gateway(load, self.folder, self.devices.port, self.broker if load.publish else None)
+        ) as one:
+            groups = pids_of(one)
+            meter = CpuMeter(groups)
+            if self.listener is not None:
+                self.listener.reset()
+            before, counters, begun = self.devices.answered(), one.status()["counters"], time.monotonic()
+            time.sleep(self.seconds)
+            after, later, ended = self.devices.answered(), one.status()["counters"], time.monotonic()
             spent = meter.spent()
-            samples, ages = (listener.samples, listener.ages) if listener is not None else (0, [])
+            arrived = self.listener.taken() if self.listener is not None else None
+            weight = sum(pss(pids) for pids in groups.values())
         wall = ended - begun
         polls = after - before
-        count = round(expected * wall)
-        figures.ours(
-            case, "polls missed", 100 * max(0.0, 1 - polls / (expected * wall)), "%", count, target["missed"]
-        )
-        figures.ours(
-            case, "CPU of all processes", 100 * sum(spent.values()) / wall, "% of a core", 1, target["CPU"]
-        )
+        missed = 100 * max(0.0, 1 - polls / (self.expected * wall))
+        figures.ours(case, "polls missed", missed, "%", round(self.expected * wall), "0")
+        share = 100 * sum(spent.values()) / wall
+        figures.ours(case, "CPU of all processes", share, "% of a core", 1, "" if load.publish else "<= 15")
         for name, used in spent.items():
             figures.ours(case, f"CPU, {name}", 100 * used / wall, "% of a core")
         late = later["control.overruns"] - counters["control.overruns"]
         figures.ours(case, "scans overrun", late, "", round(wall / 0.1), "0")
-        figures.ours(
-            case, "CPU per reading", 1e6 * sum(spent.values()) / max(1, polls * load.points), "us", polls
-        )
-        if listener is not None:
-            points = expected * load.points
-            figures.ours(case, "points delivered", samples / wall, "1/s", 1, f"{points:g}")
-            _ages(figures, case, "", ages)
-        _bare(figures, case, load, devices, broker, seconds, listener)
-    finally:
-        if listener is not None:
-            listener.stop()
+        readings = polls * load.points if arrived is None else arrived.samples
+        self.per_reading = 1e6 * sum(spent.values()) / max(1, readings)
+        target = f"<= 1/10 of {peer.NAME}" if load.publish else ""
+        figures.ours(case, "CPU per reading", self.per_reading, "us", readings, target)
+        figures.ours(case, "memory (PSS) of all processes", weight, "MiB", 1, "<= 90")
+        if arrived is not None:
+            points = self.expected * load.points
+            figures.ours(case, "points delivered", arrived.samples / wall, "1/s", 1, f"{points:g}")
+            _ages(figures, case, "", arrived.ages)
+
+    def _bare(self) -> None:
+        load, case, figures = self.load, self.case, self.figures
+        shape = (float(self.devices.port), load.devices, load.registers, load.period_s, self.seconds)
+        if self.listener is None:
+            subject, found = "bare pymodbus asyncio", bare.run("poll", *shape)
+        else:
+            self.listener.reset()
+            subject, found = "bare pymodbus + paho", bare.run("publish", *shape, self.broker)
+            time.sleep(0.5)
+            arrived = self.listener.taken()
+            figures.reference(case, subject, "points delivered", arrived.samples / found.seconds, "1/s")
+            _ages(figures, case, subject, arrived.ages)
+        missed = 100 * max(0.0, 1 - found.requests / (self.expected * found.seconds))
+        figures.reference(case, subject, "polls missed", missed, "%", found.requests)
+        share = 100 * found.cpu_s / found.seconds
+        figures.reference(case, subject, "CPU of all processes", share, "% of a core")
+        per = 1e6 * found.cpu_s / max(1, found.requests * load.points)
+        figures.reference(case, subject, "CPU per reading", per, "us", found.requests)
+
+    def _peer(self, listener: Listener, ranged: bool) -> None:
+        """The peer as its documentation shows it, a request a point, and with the points of a device ranged
+        into one request by hand."""
+        load, case, figures = self.load, self.case, self.figures
+        subject = peer.NAME + (", ranged by hand" if ranged else "")
+        try:
+            one = peer.Peer(
+                self.folder / subject.replace(" ", "-"), self.devices.port, load, self.broker, ranged
+            )
+        except PermanentError as error:
+            figures.note(str(error))
+            return
+        try:
+            one.start()
+            _until_flowing(listener, one, load)
+            meter = CpuMeter({"peer": one.pids})
+            listener.reset()
+            begun = time.monotonic()
+            time.sleep(self.seconds)
+            wall, spent, arrived = time.monotonic() - begun, meter.spent()["peer"], listener.taken()
+            weight = pss(one.pids)
+        finally:
+            one.stop()
+        figures.reference(case, subject, "points delivered", arrived.samples / wall, "1/s")
+        _ages(figures, case, subject, arrived.ages)
+        figures.reference(case, subject, "CPU of all processes", 100 * spent / wall, "% of a core")
+        per = 1e6 * spent / max(1, arrived.samples)
+        figures.reference(case, subject, "CPU per reading", per, "us", arrived.samples)
+        figures.reference(case, subject, "memory (PSS) of all processes", weight, "MiB")
+        if not ranged:
+            metric = "CPU per reading, the peer's over ours"
+            figures.ours(case, metric, per / self.per_reading, "x", arrived.samples, ">= 10, aim 20")
+
+
+def _until_flowing(listener: Listener, one: peer.Peer, load: Load) -> None:
+    """Until the peer delivers half of what it should in a second, which takes it a few seconds."""
+    until = time.monotonic() + UP_S
+    while time.monotonic() < until:
+        listener.reset()
+        time.sleep(1.0)
+        if one.pids and listener.taken().samples > 0.5 * load.devices * load.points / load.period_s:
+            time.sleep(SETTLE_S)
+            return
+    raise TransientError(f"{peer.NAME} delivers too little after {UP_S:.0f} s")
 
 
 def _ages(figures: Figures, case: str, subject: str, ages: list[float]) -> None:
@@ -175,29 +169,3 @@ def _ages(figures: Figures, case: str, subject: str, ages: list[float]) -> None:
             figures.reference(case, subject, metric, value, "ms", len(ages))
         else:
             figures.ours(case, metric, value, "ms", len(ages), target)
-
-
-def _bare(
-    figures: Figures,
-    case: str,
-    load: Load,
-    devices: Devices,
-    broker: int,
-    seconds: float,
-    listener: Listener | None,
-) -> None:
-    shape = (float(devices.port), load.devices, load.registers, load.period_s, seconds)
-    expected = load.devices / load.period_s
-    if listener is None:
-        subject, found = "bare pymodbus asyncio", bare.run("poll", *shape)
-    else:
-        listener.reset()
-        subject, found = "bare pymodbus + paho", bare.run("publish", *shape, broker)
-        time.sleep(0.5)
-        figures.reference(case, subject, "points delivered", listener.samples / found.seconds, "1/s")
-        _ages(figures, case, subject, listener.ages)
-    missed = 100 * max(0.0, 1 - found.requests / (expected * found.seconds))
-    figures.reference(case, subject, "polls missed", missed, "%", found.requests)
-    figures.reference(case, subject, "CPU of all processes", 100 * found.cpu_s / found.seconds, "% of a core")
-    per = 1e6 * found.cpu_s / max(1, found.requests * load.points)
-    figures.reference(case, subject, "CPU per reading", per, "us", found.requests)

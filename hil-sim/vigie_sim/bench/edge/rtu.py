@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vigie_sim.bench.edge.polling import working
+from vigie_sim.bench.edge.load import working
 from vigie_sim.bench.edge.serialline import BAUD, EXCHANGE_S, REGISTERS, SLAVES, SerialLine, bare
 from vigie_sim.bench.figures import Figures
 from vigie_sim.traffic.documents import write_yaml

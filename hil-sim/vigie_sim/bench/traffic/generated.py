@@ -5,7 +5,6 @@ blocks. ``arterial``: six eight-phase signals (NEMA rings, protected and permiss
 Nothing in them comes from elsewhere, and no constant of a controller was set on them.
 """
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +14,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 from vigie_protocols.errors import PermanentError
+from vigie_sim.bench.cache import cache_folder
 
 VERSION = 1
 """Part of the folder's name: raise it with every change of what is made."""
@@ -27,12 +27,6 @@ _SPACING_M = (260.0, 340.0, 220.0, 420.0, 280.0)
 _SIDE_VEH_H = (300.0, 220.0, 420.0, 180.0, 380.0, 260.0)
 _POCKET_M = 70.0
 _TURNS = {"left": 0.15, "straight": 0.7, "right": 0.15}
-
-
-def cache_folder() -> Path:
-    """Where generated scenarios are kept: ``vigie`` under the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "vigie" / "bench"
 
 
 def generated(name: str, cache: Path | None = None) -> Path:
