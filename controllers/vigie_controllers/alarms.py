@@ -3,7 +3,7 @@
 They are judged on the gateway, also when it is cut off; the coordinator only hears of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,8 @@ from vigie_controllers.contract import State
 from vigie_protocols.points import Reading, Value
 
 Severity = Literal["low", "medium", "high", "critical"]
+REPORTED: Severity = "low"
+"""Of what loops report: one detector less does not stop a junction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,14 @@ class AlarmChange:
 
 
 class AlarmWatch:
-    """All alarms of a gateway. A bad reading changes nothing: what cannot be read is told elsewhere."""
+    """All alarms of a gateway: those of its points' rules, and what its loops report of points.
 
-    def __init__(self, rules: Sequence[AlarmRule]) -> None:
+    A bad reading changes nothing for a rule: what cannot be read is told elsewhere. sources: names of the loops.
+    """
+
+    def __init__(self, rules: Sequence[AlarmRule], sources: Collection[str] = ()) -> None:
         self._rules = tuple(rules)
+        self._reported: dict[str, dict[str, str]] = {source: {} for source in sources}
         self._since: dict[str, float] = {}
         self._active: dict[str, str] = {}
         self._pending = False
@@ -82,23 +88,48 @@ class AlarmWatch:
                 self._pending = True
         return tuple(changes)
 
+    def report(self, source: str, conditions: Mapping[str, str]) -> tuple[AlarmChange, ...]:
+        """What a loop finds wrong with points (point -> reason), all of it each time; what began or ended."""
+        before = self._reported[source]
+        began = [
+            AlarmChange(point, True, REPORTED, why)
+            for point, why in conditions.items()
+            if before.get(point) != why
+        ]
+        ended = [
+            AlarmChange(point, False, REPORTED, "is believed again")
+            for point in before
+            if point not in conditions
+        ]
+        self._reported[source] = dict(conditions)
+        return (*began, *ended)
+
     def active(self) -> list[AlarmChange]:
-        """Alarms that stand, in the order of the rules."""
-        return [
+        """Alarms that stand: in the order of the rules, then what loops report."""
+        by_rule = [
             AlarmChange(rule.point, True, rule.severity, self._active[rule.point])
             for rule in self._rules
             if rule.point in self._active
         ]
+        reported = [
+            AlarmChange(point, True, REPORTED, why)
+            for conditions in self._reported.values()
+            for point, why in conditions.items()
+        ]
+        return by_rule + reported
 
     def snapshot(self) -> State:
         """What stands and since when; instants on the monotonic clock."""
-        return {"since": dict(self._since), "active": dict(self._active)}
+        reported = {source: dict(conditions) for source, conditions in self._reported.items()}
+        return {"since": dict(self._since), "active": dict(self._active), "reported": reported}
 
     def restore(self, state: State) -> None:
         """Take up a snapshot; alarms of points that no longer have a rule are dropped."""
         known = {rule.point for rule in self._rules}
         self._since = {point: since for point, since in state["since"].items() if point in known}
         self._active = {point: why for point, why in state["active"].items() if point in known}
+        reported = state.get("reported", {})
+        self._reported = {source: dict(reported.get(source, {})) for source in self._reported}
         self._pending = True
 
 

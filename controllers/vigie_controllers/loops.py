@@ -56,6 +56,9 @@ class LoopSpec(Strict):
     controllers: tuple[ControllerSpec, ...] = Field(min_length=1)
 
 
+_NONE: Mapping[str, str] = {}
+
+
 class Domain(ABC, Generic[I, O]):
     """What one kind of site adds to the generic loop."""
 
@@ -84,6 +87,10 @@ class Domain(ABC, Generic[I, O]):
     @abstractmethod
     def unlawful(self, outputs: O) -> str | None:
         """The invariant check: why these combined outputs may never be written, or None. Stateless."""
+
+    def conditions(self) -> Mapping[str, str]:
+        """Points this loop does not believe, with the reason: alarms. The same object while nothing changed."""
+        return _NONE
 
     @abstractmethod
     def failsafe(self) -> O:

@@ -55,6 +55,7 @@ class _Bound:
     """A loop with its points resolved to places."""
 
     __slots__ = (
+        "conditions",
         "every",
         "last_frame",
         "loop",
@@ -82,6 +83,7 @@ class _Bound:
         self.last_frame: int | None = None
         self.readings: tuple[Reading[Value], ...] = ()
         self.urgent = tuple(place for place in self.places if table.names[place] in urgent)
+        self.conditions: Mapping[str, str] | None = None
         self.seen: list[tuple[Value, int]] = []
         """Value and quality of the urgent points when the loop last ran."""
 
@@ -120,7 +122,7 @@ class ScanEngine:
         self.base_s = base_s
         self.outputs = tuple(outputs)
         self.leases = LeaseBook()
-        self.alarms = AlarmWatch(alarms)
+        self.alarms = AlarmWatch(alarms, [loop.name for loop in loops])
         places = {spec.name: place for place, spec in enumerate(outputs)}
         owners: dict[str, str] = {}
         for loop in loops:
@@ -168,6 +170,7 @@ class ScanEngine:
             )
         forces = self.leases.forces
         held = self._held
+        reported: tuple[AlarmChange, ...] = ()
         ran: list[str] = []
         for bound in self.loops:
             fresh = image.frame != bound.last_frame
@@ -187,10 +190,14 @@ class ScanEngine:
                 held[place] = value
             decisions.extend(step.decisions)
             interventions.extend(step.interventions)
+            conditions = bound.loop.domain.conditions()
+            if conditions is not bound.conditions:
+                bound.conditions = conditions
+                reported += self.alarms.report(bound.loop.name, conditions)
             ran.append(bound.loop.name)
         for place, name in self._spare:
             held[place] = forces.get(name)  # no loop writes it: the gate alone guards it
-        alarms = self.alarms.step(now, image.readings)
+        alarms = self.alarms.step(now, image.readings) + reported
         passed = self.gate.permit(now, held, image.readings)
         interventions.extend(passed.interventions)
         return ScanOutcome(

@@ -17,7 +17,6 @@ OFFLINE = "gateway-offline"
 PAIRS = {
     "device-down": ("device-up", "high"),
     "control-silent": ("control-back", "critical"),
-    "detector-failed": ("detector-back", "low"),
 }
 """What raises an alarm about its subject -> what clears it, and how severe it is."""
 _CLEARS = {end: start for start, (end, _) in PAIRS.items()}

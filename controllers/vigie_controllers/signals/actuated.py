@@ -117,7 +117,7 @@ class Actuated:
             self._shift(now - self._now)
         if now + EPS < self._due and status is self._status and frame is self._frame:
             return self._wants
-        self._sensing.look(frame, status.failed)
+        self._sensing.look(frame, status.failed, status.stand_in)
         green = greens(status)
         ended = self._green & ~green
         decisions = self._ends(now, ended) if ended and status.mode == "run" else ()

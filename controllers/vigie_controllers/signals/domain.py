@@ -5,6 +5,7 @@ from typing import Any
 
 from vigie_controllers.loops import Domain
 from vigie_controllers.signals.checks import check_site
+from vigie_controllers.signals.diagnosis import NO_READING
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.invariant import Invariant, flash_lamps
 from vigie_controllers.signals.kinds import SIGNAL_KINDS
@@ -59,6 +60,9 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         self._outputs: SignalWants | None = None
         self._values: tuple[Value, ...] = ()
         self.guard = SignalGuard(site, self._heartbeat)
+        self._bound = {one.id: points[f"detector.{one.id}"] for one in site.detectors}
+        self._failed: Mapping[str, str] = self.guard.bank.failed
+        self._conditions: Mapping[str, str] = {}
 
     @classmethod
     def of(cls, site: Mapping[str, Any], points: Mapping[str, str]) -> "SignalDomain":
@@ -131,6 +135,21 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
     def unlawful(self, outputs: SignalWants) -> str | None:
         """Why these lamps may never be shown together, or None. A cabinet makes its lamps itself."""
         return None if self.site.actuation == "cabinet" else self._invariant.unlawful(outputs.lamps)
+
+    def conditions(self) -> Mapping[str, str]:
+        """Detectors that are not believed, by their points.
+
+        When none can be read at all their device is down, which is told as that and not once per detector.
+        """
+        failed = self.guard.bank.failed
+        if failed is self._failed:
+            return self._conditions
+        self._failed = failed
+        if len(failed) < len(self._bound) or any(why != NO_READING for why in failed.values()):
+            self._conditions = {
+                self._bound[name]: f"is not believed (detector {name}: {why})" for name, why in failed.items()
+            }
+        return self._conditions
 
     def failsafe(self) -> SignalWants:
         """Flash; for a cabinet no request at all, so that it runs by itself."""

@@ -34,13 +34,13 @@ _PEDS = tuple(Ped)
 
 
 class SignalGuard:
-    """Guard[SignalInputs, SignalWants]. ``status`` is what controllers see of the junction."""
+    """Guard[SignalInputs, SignalWants]. status: what controllers see of the junction; bank: its detectors."""
 
     def __init__(self, site: SignalSite, heartbeat: bool = False) -> None:
         self.plan = Plan(site)
         self._lamps = site.actuation == "lamps"
         self._plant: Engine | Cabinet = Engine(self.plan) if self._lamps else Cabinet(self.plan)
-        self._bank = DetectorBank(site, self.plan)
+        self.bank = DetectorBank(site, self.plan)
         self._waiting = Waiting(self.plan)
         self._stops = StopWatch()
         self._stop: Stop | None = None
@@ -73,7 +73,7 @@ class SignalGuard:
         if self._replaced:
             self._restart(now, plant, notes)
         stop = self._look(now, frame, notes)
-        self._bank.update(now, frame.detectors)
+        self.bank.update(now, frame.detectors, inputs.clock, plant.state)
         if wanted is not self._wanted or wanted is None:
             self._ask = self._translate(now, wanted, notes)
         if self._mute != (wanted is None):
@@ -86,7 +86,7 @@ class SignalGuard:
         plant.step(now, ask, stop)
         if plant.mode != mode:
             decisions.append(Decision("signal.guard", "junction", plant.mode, self._cause(stop)))
-        self._waiting.update(now, plant, self._bank)
+        self._waiting.update(now, plant, self.bank)
         self._note_failed(decisions)
         self.status = self._status()
         self._wanted, self._frame = wanted, frame
@@ -167,7 +167,7 @@ class SignalGuard:
         if self._plant.mode != "run":
             self._helped = -1
             return self._ask
-        ask, helped = self._waiting.rescue(now, self._plant, self._ask, self._bank)
+        ask, helped = self._waiting.rescue(now, self._plant, self._ask, self.bank)
         if helped >= 0 and helped != self._helped and ask != self._ask:
             number = self.plan.ids[helped]
             since = self._waiting.earliest(helped)
@@ -200,12 +200,14 @@ class SignalGuard:
     # -- what is given out ---------------------------------------------------------------------------
 
     def _note_failed(self, decisions: list[Decision]) -> None:
-        failed = self._bank.failed
+        failed = self.bank.failed
         known = self.status.failed
         if failed.keys() == known:
             return
         for name in sorted(failed.keys() - known):
-            decisions.append(Decision("signal.guard", f"detector {name}", "detector-failed", failed[name]))
+            stands_in = "the historic profile stands in" if name in self.bank.stand_in else "recall stands in"
+            why = f"{failed[name]}: {stands_in}"
+            decisions.append(Decision("signal.guard", f"detector {name}", "detector-failed", why))
         for name in sorted(known - failed.keys()):
             decisions.append(
                 Decision("signal.guard", f"detector {name}", "detector-back", "readings are usable")
@@ -220,7 +222,14 @@ class SignalGuard:
 
     def _status(self) -> Status:
         plant, waiting = self._plant, self._waiting
-        versions = (plant.version, waiting.version, self._bank.failed, self._helped, self._stop)
+        versions = (
+            plant.version,
+            waiting.version,
+            self.bank.failed,
+            self.bank.stand_in,
+            self._helped,
+            self._stop,
+        )
         if versions == self._versions:
             return self.status
         self._versions = versions
@@ -242,8 +251,9 @@ class SignalGuard:
                 for p in range(len(ids))
             ),
             next=tuple(ids[p] for p in plant.next if p >= 0),
-            failed=frozenset(self._bank.failed),
+            failed=frozenset(self.bank.failed),
             overdue=() if self._helped < 0 else (ids[self._helped],),
+            stand_in=self.bank.stand_in,
         )
 
     def _next_due(self) -> float:
@@ -251,7 +261,7 @@ class SignalGuard:
             return NEVER
         if self._mute or self._stop is not None or self._stops.listening:
             return NEVER
-        return min(self._plant.wake, self._bank.due, self._waiting.due)
+        return min(self._plant.wake, self.bank.due, self._waiting.due)
 
     def _verdict(
         self, now: float, wanted: SignalWants | None, decisions: list[Decision], notes: list[Intervention]
@@ -305,7 +315,7 @@ class SignalGuard:
         """The exact state: ``resume`` takes all of it, ``restore`` only what may be trusted after a restart."""
         return {
             "plant": self._plant.snapshot(),
-            "bank": self._bank.snapshot(),
+            "bank": self.bank.snapshot(),
             "waiting": self._waiting.snapshot(),
             "stops": self._stops.snapshot(),
             "stop": None if self._stop is None else list(self._stop),
@@ -320,12 +330,13 @@ class SignalGuard:
     def restore(self, state: State) -> None:
         """After a restart: keeps faults and the panel's mode, trusts no timer, takes over what the lamps show."""
         self._stops.restore(state["stops"])
+        self.bank.restore(state["bank"])
         self._restarted = True
 
     def resume(self, state: State) -> None:
         """Take up the exact state, timers too; for replay, where the saved state is what really ran."""
         self._plant.resume(state["plant"])
-        self._bank.resume(state["bank"])
+        self.bank.resume(state["bank"])
         self._waiting.resume(state["waiting"])
         self._stops.resume(state["stops"])
         self._stop = None if state["stop"] is None else Stop(*state["stop"])

@@ -57,19 +57,24 @@ class Sensing:
         self._unwatched &= ~_walkers_only(site, plan)
         self._frame: Frame | None = None
         self._failed: frozenset[str] = frozenset()
+        self._stand_in: Mapping[str, bool] = {}
         self.calls = self.near = self.locked = self.ped = self.ped_blind = 0
         self.blind = self._unwatched
 
-    def look(self, frame: Frame, failed: frozenset[str]) -> None:
-        """Bring the masks up to date; cheap when neither changed."""
-        if frame is self._frame and failed == self._failed:
+    def look(self, frame: Frame, failed: frozenset[str], stand_in: Mapping[str, bool] | None = None) -> None:
+        """Bring the masks up to date; cheap when nothing changed. stand_in: as in ``Status``."""
+        expected = stand_in or {}
+        if frame is self._frame and failed == self._failed and expected == self._stand_in:
             return
-        self._frame, self._failed = frame, failed
+        self._frame, self._failed, self._stand_in = frame, failed, expected
         calls = near = locked = ped = ped_blind = 0
         blind = self._unwatched
         for (name, call, close, lock, button), reading in zip(self._rows, frame.detectors, strict=True):
             value = number_of(reading)
-            if value is None or name in failed:
+            if name in failed and name in expected:
+                calls |= call if expected[name] else 0
+                near |= close if expected[name] else 0
+            elif value is None or name in failed:
                 blind |= close
                 ped_blind |= button
             elif value:

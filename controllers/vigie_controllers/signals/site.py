@@ -88,10 +88,15 @@ class Detector(Strict):
     that its traffic may yet choose (a zone upstream of where the road widens). from_m, to_m: its zone, metres
     upstream of the stop line (``exit``: downstream of the lane's beginning). locking: a call is kept until
     its phase is served.
-    A detector counts as failed, and its phases go on recall, when its reading is bad or absurd (negative,
-    above ``max_value``), on without any change for ``stuck_on_s``, without any change for
-    ``no_activity_s`` (0: never), or, presence and buttons, changing more often than ``chatter_per_min``.
-    How old a reading may grow is declared with its point.
+    A detector counts as failed when its reading is bad or absurd (negative, above ``max_value``, a count that
+    is no whole number); on without any change for ``stuck_on_s``; off while its neighbours on the same lane
+    each saw ``stuck_off_after`` vehicles pass; without any change for ``no_activity_s``, or for as long as the
+    hour of the week should bring ``quiet_vehicles`` (0: never, for these three); when presence or a button
+    changes more often than ``chatter_per_min``; when a count leaps as no traffic can. ``signals.diagnosis``
+    has the rules. How old a reading may grow is declared with its point.
+    fallback: what stands in for it then: ``recall``, its phases are always called; ``profile``, they are called
+    as the volume learnt for this hour of the week would, and at least once per ``max_red_s`` (recall while
+    nothing is learnt yet). A failed button is always on recall.
     """
 
     id: str = Name
@@ -103,7 +108,10 @@ class Detector(Strict):
     to_m: float = Field(default=0.0, ge=0.0)
     locking: bool | None = None
     """Default: true for buttons alone."""
+    fallback: Literal["recall", "profile"] = "recall"
     stuck_on_s: float = Field(default=900.0, gt=0)
+    stuck_off_after: int = Field(default=200, ge=0)
+    quiet_vehicles: float = Field(default=15.0, ge=0)
     no_activity_s: float = Field(default=0.0, ge=0)
     chatter_per_min: int = Field(default=120, ge=1)
     max_value: int = Field(default=1000, ge=1)

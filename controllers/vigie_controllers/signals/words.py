@@ -1,6 +1,7 @@
 """The words of the signal domain: lamps, panel modes, what controllers see and what they ask for."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from vigie_controllers.contract import Decision
@@ -101,6 +102,8 @@ class Status:
     ``unknown`` (a cabinet that cannot be read). cause: why it is not in ``run``.
     phases: in the site's order. next: phases already committed to begin after a clearance.
     failed: ids of detectors whose readings may not be used. overdue: the guard serves these by itself.
+    stand_in: those failed detectors that the historic profile stands in for, and whether a vehicle is expected
+    on them now.
     """
 
     mode: str
@@ -109,6 +112,7 @@ class Status:
     next: tuple[int, ...] = ()
     failed: frozenset[str] = frozenset()
     overdue: tuple[int, ...] = ()
+    stand_in: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
