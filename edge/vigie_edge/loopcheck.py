@@ -78,8 +78,12 @@ class LoopCheck:
                 (index for index in holders if place[0] in spec.controllers[index].params), holders[0]
             )
             place = ("controllers", best, "params", *place)
-        remedy = next((words for sign, words in _REMEDIES if sign in error.reason), "Correct the value.")
-        reason = "unknown field" if error.reason.startswith("Extra inputs") else error.reason
+        reason, _, advice = error.reason.partition("; ")
+        remedy = next((words for sign, words in _REMEDIES if sign in error.reason), "")
+        if remedy:
+            reason = "unknown field" if error.reason.startswith("Extra inputs") else error.reason
+        else:  # what the controllers' own checks advise stands behind their reason
+            remedy = f"{advice[:1].upper()}{advice[1:]}." if advice else "Correct the value."
         return self._problem((number, *_numbered(place)), reason, remedy)
 
     def _invalid(self, number: int, raw: dict[str, Any], error: ValidationError) -> list[Problem]:

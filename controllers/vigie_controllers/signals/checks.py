@@ -6,6 +6,7 @@ Every text starts with the field's name and a colon, as ``registry.build_loop`` 
 from collections import Counter
 from collections.abc import Iterable
 
+from vigie_controllers.signals.localtime import Zone
 from vigie_controllers.signals.site import Channel, Phase, SignalSite
 
 
@@ -33,6 +34,10 @@ def check_site(site: SignalSite) -> None:
     _check_detectors(site, phases, channels)
     _check_movements(site, channels)
     _check_startup(site, phases)
+    try:
+        Zone(site.time_zone)
+    except ValueError as error:
+        raise ValueError(f"site.time_zone: {error}") from None
 
 
 def _unique(field: str, names: Iterable[str]) -> None:

@@ -1,189 +1,282 @@
-"""Fixed-time control (kind ``signal.fixed``): cycle, splits and offset against UTC.
+"""Fixed-time and coordinated control (kind ``signal.fixed``): cycle, splits and offset by time of day.
 
-Each ring's cycle is cut into its phases' splits; a split holds green, yellow and red clearance. The phase
-that owns the present instant is called, the others are ended. A plan or clock that jumps needs no special
-transition: minimum greens and clearances hold whatever happens, and the owner of the instant is reached
-within a cycle. While UTC cannot be trusted at all the cycle runs on from the monotonic clock.
+The phase that owns the present instant of the cycle is called, the others are ended. In an actuated plan only
+the coordinated phases are kept to their instants; the others come when called, end in a gap or at their
+force-off, and are not begun when it is too late for them: hold, force-off and omit over the calls of
+another controller, as NTCIP 1202 coordinates.
+
+Plans follow local time; an event plan goes before all. A new plan is taken where the old one's cycle is over, and
+its step is found by its transition. While UTC cannot be trusted everything runs on by the held clock; where
+UTC was never known, ``plan`` runs by the monotonic clock, out of step with its neighbours.
 """
 
 from pydantic import Field
 
 from vigie_controllers.contract import Decision, State
 from vigie_controllers.loops import Strict
+from vigie_controllers.signals.coordination import CycleClock
+from vigie_controllers.signals.cycle import Cycle, TimingPlan
+from vigie_controllers.signals.heldclock import HeldClock
+from vigie_controllers.signals.localtime import Zone
 from vigie_controllers.signals.plan import Plan
+from vigie_controllers.signals.schedule import DayEntry, Schedule, ScheduleRow
 from vigie_controllers.signals.sensing import EPS
-from vigie_controllers.signals.words import Ped, PhaseState, SignalInputs, SignalWants
+from vigie_controllers.signals.words import NONE, Ped, PhaseState, SignalInputs, SignalWants, Status
 
 KIND = "signal.fixed"
-
-
-class TimingPlan(Strict):
-    """One plan. cycle_s: None makes it the sum of the splits. splits_s: by phase id, every phase of the site;
-    None shares the cycle evenly. offset_s: seconds after UTC midnight of 1970 at which a cycle begins."""
-
-    cycle_s: float | None = Field(default=None, ge=20.0, le=240.0)
-    splits_s: dict[int, float] | None = None
-    offset_s: float = Field(default=0.0, ge=0.0, le=240.0)
+_MINUTE_S = 60.0
 
 
 class FixedConfig(Strict):
-    """plans: by name; plan: the one in force. pedestrians: serve them in every cycle."""
+    """plans: by name. plan: the one in force where nothing else says one. event_plan: goes before everything;
+    a policy sets it for as long as an event lasts. day_plans, schedule, holidays (ISO date: day plan): see
+    ``schedule``; times are local to the site's ``time_zone``. pedestrians: serve them in every cycle.
+    """
 
     plans: dict[str, TimingPlan] = Field(default_factory=lambda: {"normal": TimingPlan()})
     plan: str = "normal"
+    event_plan: str | None = None
+    day_plans: dict[str, tuple[DayEntry, ...]] = Field(default_factory=dict)
+    schedule: tuple[ScheduleRow, ...] = ()
+    holidays: dict[str, str] = Field(default_factory=dict)
     pedestrians: bool = True
 
 
 class Fixed:
-    """Controller[SignalInputs, SignalWants]; never silent, needs no detector."""
+    """Controller[SignalInputs, SignalWants]; needs no detector; silent in a free plan."""
 
     def __init__(self, config: FixedConfig, plan: Plan) -> None:
-        if config.plan not in config.plans:
-            raise ValueError(f"plan: {config.plan!r} is none of {', '.join(sorted(config.plans))}")
-        self._plan = plan
-        self._name = config.plan
-        self._peds = plan.peds if config.pedestrians else 0
-        for name, timing in config.plans.items():  # a wrong plan is refused before it is ever chosen
-            rows = self._windows(f"plans.{name}", timing)
-            if name == config.plan:
-                self._offset = timing.offset_s
-                self._cycle, self._rings = rows
-        self._edges = sorted({start for ring in self._rings for start, _ in ring})
-        self._owners = tuple(self._owner_mask(edge) for edge in self._edges)
-        self._drift: float | None = None
-        self._current = -1
-        self._key: tuple[int, int, int] | None = None
-        self._wants = SignalWants()
-
-    def _windows(self, field: str, timing: TimingPlan) -> tuple[float, list[list[tuple[float, int]]]]:
-        """The cycle and per ring the instants in it at which each phase comes to own the ring."""
-        splits = self._splits(field, timing)
-        plan = self._plan
-        cycle = timing.cycle_s
-        rings: list[list[tuple[float, int]]] = []
-        bounds: list[list[float]] = []
-        for order in plan.rings:
-            total = sum(splits[p] for p in order)
-            cycle = total if cycle is None else cycle
-            if abs(total - cycle) > 0.01:
-                name = plan.site.phases[order[0]].ring
-                raise ValueError(f"{field}: the splits of ring {name} sum to {total:g} s, not to {cycle:g} s")
-            at, row, shares = 0.0, [], [0.0] * len(plan.barriers)
-            for p in order:
-                # The next phase owns the ring from the moment this one must turn yellow.
-                at += splits[p]
-                shares[plan.barrier[p]] += splits[p]
-                row.append((at - plan.phase_yellow[p] - plan.phase_clear[p], p))
-            rings.append([(row[k - 1][0] % cycle, row[k][1]) for k in range(len(row))])
-            bounds.append(shares)
-        for shares in bounds[1:]:
-            if any(abs(a - b) > 0.01 for a, b in zip(shares, bounds[0], strict=True)):
-                raise ValueError(f"{field}: the rings reach a barrier at different times")
-        if cycle is None:
-            raise ValueError(f"{field}: no phase")
-        return cycle, rings
-
-    def _splits(self, field: str, timing: TimingPlan) -> list[float]:
-        plan = self._plan
-        least = [
-            max(plan.min_green[p], plan.walk[p] + plan.ped_clear[p] if self._peds >> p & 1 else 0.0)
-            + plan.phase_yellow[p]
-            + plan.phase_clear[p]
-            for p in range(len(plan.ids))
-        ]
-        if timing.splits_s is None:
-            return self._shared(least, timing.cycle_s)
-        for number in timing.splits_s:
-            if number not in plan.place:
-                raise ValueError(f"{field}.splits_s.{number}: phase {number} is not declared at this site")
-        for p, number in enumerate(plan.ids):
-            split = timing.splits_s.get(number)
-            if split is None:
-                raise ValueError(f"{field}.splits_s: phase {number} has no split")
-            if split < least[p] - EPS:
+        for field, name in (("plan", config.plan), ("event_plan", config.event_plan)):
+            if name is not None and name not in config.plans:
                 raise ValueError(
-                    f"{field}.splits_s.{number}: {split:g} s is below the {least[p]:g} s that minimum green, "
-                    "pedestrians and clearance take"
+                    f"{field}: bad-plan: no plan {name!r}; name one of {', '.join(sorted(config.plans))}"
                 )
-        return [timing.splits_s[number] for number in plan.ids]
+        self._plan = plan
+        self._config = config
+        self._peds = plan.peds if config.pedestrians else 0
+        self._schedule = Schedule(config.day_plans, config.schedule, config.holidays, config.plans)
+        self._cycles: dict[str, Cycle | None] = {  # a wrong plan is refused before it is ever chosen
+            name: None if timing.free else Cycle(f"plans.{name}", timing, plan, self._peds)
+            for name, timing in config.plans.items()
+        }
+        self._zone = Zone(plan.site.time_zone)
+        self._utc = HeldClock()
+        self._place = CycleClock()
+        self._minute: float | None = None
+        self._chosen, self._why = "", ""
+        self._name = ""
+        self._told = ""
+        self._current = -1
+        self._key: tuple[object, ...] | None = None
+        self._wants: SignalWants | None = None
 
-    def _shared(self, least: list[float], cycle: float | None) -> list[float]:
-        """Even splits: each barrier as long as its neediest ring, what is left of the cycle shared."""
-        plan = self._plan
-        need = [
-            max(sum(least[p] for p in order if plan.barrier[p] == b) for order in plan.rings)
-            for b in range(len(plan.barriers))
-        ]
-        total = sum(need)
-        length = max(total * 1.5, 60.0) if cycle is None else cycle
-        if length < total - EPS:
-            raise ValueError(f"cycle_s: {length:g} s is below the {total:g} s that all phases take at least")
-        splits = list(least)
-        for b, own in enumerate(need):
-            whole = own * length / total
-            for order in plan.rings:
-                inside = [p for p in order if plan.barrier[p] == b]
-                spare = whole - sum(least[p] for p in inside)
-                for p in inside:
-                    splits[p] += spare / len(inside)
-        return splits
+    def step(self, now: float, inputs: SignalInputs) -> SignalWants | None:
+        """What the instant of the cycle asks; None in a free plan."""
+        notes: list[Decision] = []
+        before = self._utc.state
+        utc = self._utc.read(now, inputs.clock)
+        if self._utc.state != before and (before != "none" or self._name):
+            notes.append(Decision(KIND, "clock", self._utc.state, _CLOCK[self._utc.state]))
+        self._choose(utc)
+        cycle = self._cycles[self._name] if self._name else None
+        if cycle is None or self._cycles[self._chosen] is None:
+            self._take(notes)
+            cycle = self._cycles[self._name]
+        if cycle is None:
+            self._place.forget()
+            self._current, self._key = -1, None
+            return SignalWants(complete=False, decisions=tuple(notes)) if notes else None
+        instant = now if utc is None else utc
+        earlier = self._place.at
+        at = self._place.step(now, cycle, (instant - cycle.zero + EPS) % cycle.length)
+        if self._name != self._chosen and earlier - at > cycle.length / 2:
+            self._take(notes)
+            cycle = self._cycles[self._name] or cycle
+            self._place.move(at % cycle.length)
+        self._tell_step(notes)
+        if cycle.timing.actuated:
+            return self._coordinate(now, inputs.status, cycle, at, notes)
+        return self._fixed(now, inputs.status, cycle, at, notes)
 
-    def _owner_mask(self, at: float) -> int:
-        mask = 0
-        for ring in self._rings:
-            past = [(start, p) for start, p in ring if start <= at + EPS]
-            mask |= 1 << (max(past)[1] if past else max(ring)[1])
-        return mask
+    # -- which plan ----------------------------------------------------------------------------------
 
-    def step(self, now: float, inputs: SignalInputs) -> SignalWants:
-        """The phases that own this instant of the cycle."""
-        clock = inputs.clock
-        if clock.usable:
-            self._drift = clock.value - now
-        at = (now + (self._drift or 0.0) - self._offset + EPS) % self._cycle
-        place = len(self._edges) - 1
-        for k, edge in enumerate(self._edges):
-            if edge > at:
-                break
-            place = k
-        owners = self._owners[place] if self._edges[0] <= at else self._owners[-1]
-        status = inputs.status
+    def _choose(self, utc: float | None) -> None:
+        minute = -1.0 if utc is None else utc // _MINUTE_S
+        if minute == self._minute:
+            return
+        self._minute = minute
+        config = self._config
+        self._chosen, self._why = config.plan, "no schedule says otherwise"
+        if config.event_plan is not None:
+            self._chosen, self._why = config.event_plan, "event plan"
+            return
+        if utc is None:
+            self._why = "UTC is not known: out of step with its neighbours"
+            return
+        try:
+            choice = self._schedule.at(self._zone.at(utc))
+        except ValueError:
+            self._why = "UTC is not plausible"
+            return
+        if choice is not None:
+            self._chosen = choice.plan
+            self._why = f"day plan {choice.day_plan}, from {choice.since} local time"
+
+    def _take(self, notes: list[Decision]) -> None:
+        if self._name != self._chosen:
+            self._name = self._chosen
+            what = "plan" if self._cycles[self._name] is not None else "free"
+            notes.append(Decision(KIND, "junction", what, f"plan {self._name} in force: {self._why}"))
+            self._current, self._key = -1, None
+
+    def _tell_step(self, notes: list[Decision]) -> None:
+        place = self._place
+        told = "" if place.in_step else place.method
+        if told != self._told:
+            if told:
+                text = f"plan {self._name}: {place.ahead:.1f} s ahead of its step: {_METHODS[told]}"
+                notes.append(Decision(KIND, "junction", "transition", text))
+            else:
+                notes.append(Decision(KIND, "junction", "in-step", f"plan {self._name} is in step"))
+            self._told = told
+
+    # -- what is asked -------------------------------------------------------------------------------
+
+    def _fixed(
+        self, now: float, status: Status, cycle: Cycle, at: float, notes: list[Decision]
+    ) -> SignalWants:
+        """The phases that own this instant of the cycle, and no others."""
+        owners = cycle.owners(at)
         red = spent = 0
         for p, phase in enumerate(status.phases):
             if phase.state is not PhaseState.GREEN:
                 red |= 1 << p
             elif now >= phase.ready - EPS and phase.ped is Ped.DONT_WALK:
                 spent |= 1 << p
+        self._tell_owners(owners, cycle, at, notes)
         key = (owners, red, spent)
-        if key == self._key:
-            return self._wants
-        self._key = key
-        plan = self._plan
-        self._wants = SignalWants(
-            force_off=frozenset(plan.names(spent & ~owners)),
-            call=frozenset(plan.names(owners)),
-            ped_call=frozenset(plan.names(owners & red & self._peds)),
-        )
+        wants = self._wants
+        if key != self._key or wants is None:
+            self._key = key
+            names = self._plan.names
+            wants = self._wants = SignalWants(
+                force_off=frozenset(names(spent & ~owners)),
+                call=frozenset(names(owners)),
+                ped_call=frozenset(names(owners & red & self._peds)),
+            )
+        return _with(wants, notes)
+
+    def _coordinate(
+        self, now: float, status: Status, cycle: Cycle, at: float, notes: list[Decision]
+    ) -> SignalWants:
+        """Hold the coordinated phases to their yield point, force the others off, omit what comes too late."""
+        owners, coordinated = cycle.owners(at), cycle.coordinated
+        floating = cycle.timing.force_off == "floating"
+        hold = force_off = omit = 0
+        for p, phase in enumerate(status.phases):
+            bit = 1 << p
+            green = phase.state is PhaseState.GREEN
+            lasted = now - phase.since
+            gone = cycle.since_yield(p, at)
+            if coordinated & bit:
+                if green:
+                    back = lasted < gone - EPS  # returned after its yield point: stays until the next
+                    hold |= bit if owners & bit or back else 0
+                    force_off |= 0 if owners & bit or back else bit
+            elif not green:
+                omit |= bit if gone > cycle.last_start(p) + EPS else 0
+            else:
+                # A green that began before the yield point is a rest of the last cycle.
+                over = gone >= cycle.force_off_at(p) - EPS or lasted > gone + EPS
+                split = cycle.splits[p] - cycle.away[p]
+                force_off |= bit if over or (floating and lasted >= split - EPS) else 0
+        self._tell_owners(owners & coordinated, cycle, at, notes)
+        key = (hold, force_off, omit)
+        wants = self._wants
+        if key != self._key or wants is None:
+            self._key = key
+            names = self._plan.names
+            wants = self._wants = SignalWants(
+                hold=frozenset(names(hold)),
+                force_off=frozenset(names(force_off)),
+                omit=frozenset(names(omit)),
+                call=frozenset(names(coordinated)),
+                ped_call=NONE,
+                complete=False,
+            )
+        return _with(wants, notes)
+
+    def _tell_owners(self, owners: int, cycle: Cycle, at: float, notes: list[Decision]) -> None:
         if owners == self._current:
-            return self._wants
+            return
         self._current = owners
-        self._key = None  # tell it once, then the plain object
-        who = ", ".join(map(str, plan.names(owners)))
-        note = Decision(
-            KIND, f"phase {who}", "split", f"plan {self._name}: at {at:.1f} s of {self._cycle:g} s"
-        )
-        return SignalWants(
-            force_off=self._wants.force_off,
-            call=self._wants.call,
-            ped_call=self._wants.ped_call,
-            decisions=(note,),
-        )
+        if owners:
+            who = ", ".join(map(str, self._plan.names(owners)))
+            text = f"plan {self._name}: at {at:.1f} s of {cycle.length:g} s"
+            notes.append(Decision(KIND, f"phase {who}", "split", text))
+
+    # -- snapshots -----------------------------------------------------------------------------------
 
     def snapshot(self) -> State:
-        """How far UTC is from the monotonic clock, and who owned the cycle."""
-        return {"drift": self._drift, "current": self._current}
+        """The clock held, the position in the cycle, and who owns it."""
+        cycle = self._cycles[self._name] if self._name else None
+        owner, since = self._owner(cycle, self._place.at) if cycle is not None else (0, 0.0)
+        return {
+            "utc": self._utc.snapshot(),
+            "place": self._place.snapshot(),
+            "name": self._name,
+            "told": self._told,
+            "current": self._current,
+            "owner": owner,
+            "since": since,
+        }
+
+    def _owner(self, cycle: Cycle, at: float) -> tuple[int, float]:
+        """The phase of the first ring that owns a position, and for how long it has."""
+        owners = cycle.owners(at)
+        p = next(p for p in self._plan.rings[0] if owners >> p & 1)
+        return self._plan.ids[p], (at - cycle.begin[p]) % cycle.length
 
     def restore(self, state: State) -> None:
-        """Take up a snapshot."""
-        self._drift, self._current = state["drift"], state["current"]
-        self._key = None
+        """Take up a snapshot, also one made under other parameters: the clock and what is green go on."""
+        self._utc.restore(state["utc"])
+        self._place.restore(state["place"])
+        name, owner, since = state["name"], state["owner"], state["since"]
+        self._key = self._wants = None
+        cycle = self._cycles.get(name)
+        if cycle is not None and owner not in self._plan.place:
+            raise ValueError("the snapshot belongs to another site")
+        if cycle is not None and self._owner(cycle, self._place.at % cycle.length) != (owner, since):
+            p = self._plan.place[owner]  # the plan was changed: stand where the same phase owns the ring
+            self._place.move((cycle.begin[p] + min(since, cycle.window(p) - EPS)) % cycle.length)
+        if name not in self._cycles:
+            name = ""
+            self._place.forget()
+        self._name, self._told, self._current = name, state["told"], state["current"]
+        self._minute = None
+
+
+def _with(wants: SignalWants, notes: list[Decision]) -> SignalWants:
+    if not notes:
+        return wants
+    return SignalWants(
+        hold=wants.hold,
+        force_off=wants.force_off,
+        omit=wants.omit,
+        call=wants.call,
+        ped_call=wants.ped_call,
+        complete=wants.complete,
+        decisions=tuple(notes),
+    )
+
+
+_CLOCK = {
+    "synced": "UTC is synchronised",
+    "held": "UTC is not synchronised: the cycle goes on by the gateway's own clock",
+    "none": "UTC is not known",
+}
+_METHODS = {
+    "add": "cycles are lengthened",
+    "subtract": "cycles are shortened",
+    "dwell": "the coordinated phases wait",
+}

@@ -139,7 +139,8 @@ class SignalSite(Strict):
     actuation ``lamps``: the guard's engine makes the lamp states, written to roles ``channel.<id>``;
     ``cabinet``: a controller cabinet takes ``phase.<n>.hold|force_off|omit|call`` and makes lamps itself.
     conflicts: pairs of channel ids that may never show green, yellow, walk or pedestrian clearance
-    together. fallback_green_s: green of each phase when no controller can speak.
+    together. fallback_green_s: green of each phase when no controller can speak. time_zone: of the times of day
+    in schedules, a name known to ``localtime`` or a POSIX rule.
     """
 
     actuation: Literal["lamps", "cabinet"] = "lamps"
@@ -151,3 +152,4 @@ class SignalSite(Strict):
     movements: tuple[Movement, ...] = ()
     startup: Startup = Startup()
     fallback_green_s: float = Field(default=20.0, ge=5.0, le=120.0)
+    time_zone: str = Field(default="America/Toronto", max_length=64)

@@ -46,6 +46,7 @@ class Drive:
         self.values: dict[str, Value] = dict.fromkeys(map(self.roles.__getitem__, self.domain.reads), 0)
         self.bad: set[str] = set()
         self.clock = Quality.GOOD
+        self.utc_shift = 0.0
         self.decisions: list[tuple[float, Decision]] = []
         self.interventions: list[tuple[float, Intervention]] = []
         self.written: Mapping[str, Value] = {}
@@ -66,9 +67,8 @@ class Drive:
                 Reading(self.values[role], Quality.BAD if role in self.bad else Quality.GOOD)
                 for role in map(self.roles.__getitem__, self.domain.reads)
             )
-        step = self.loop.step(
-            self.now, Reading(UTC0 + self.now if self.clock else 0.0, self.clock), False, self._readings, {}
-        )
+        utc = UTC0 + self.now + self.utc_shift if self.clock else 0.0
+        step = self.loop.step(self.now, Reading(utc, self.clock), False, self._readings, {})
         self.decisions += [(self.now, one) for one in step.decisions]
         self.interventions += [(self.now, one) for one in step.interventions]
         self.written = dict(zip(map(self.roles.__getitem__, self.domain.writes), step.values, strict=True))

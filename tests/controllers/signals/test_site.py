@@ -107,7 +107,7 @@ def test_roles_are_checked() -> None:
         ("signal.fixed", {"plan": "night"}, "plan"),
         ("signal.fixed", {"plans": {"normal": {"splits_s": {"1": 40}}}}, "plans.normal.splits_s"),
         ("signal.fixed", {"plans": {"normal": {"splits_s": {"1": 40, "2": 9}}}}, "plans.normal.splits_s.2"),
-        ("signal.fixed", {"plans": {"normal": {"cycle_s": 20}}}, "cycle_s"),
+        ("signal.fixed", {"plans": {"normal": {"cycle_s": 20}}}, "plans.normal.cycle_s"),
     ],
 )
 def test_parameters_outside_the_envelope(kind: str, params: dict[str, Any], field: str) -> None:

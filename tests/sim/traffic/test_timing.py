@@ -1,5 +1,7 @@
 """The program's own plan under the site's clearances."""
 
+from dataclasses import replace
+
 import pytest
 from tests.sim.traffic.conftest import shared_scenario
 
@@ -18,6 +20,17 @@ def test_the_district_keeps_its_cycle_and_its_wave(intersections: dict[str, Junc
         assert plan["offset_s"] == junction.offset
     plan = fixed_controller(intersections["tisserands"]).params["plans"]["programme"]
     assert plan["splits_s"] == {1: 17.0, 2: 40.0, 5: 17.0, 6: 40.0, 4: 33.0, 8: 33.0}
+
+
+def test_a_cycle_that_keeps_somebody_on_red_too_long_is_shortened(intersections: dict[str, Junction]) -> None:
+    junction = intersections["tisserands"]
+    slow = {number: split + (100.0 if number in (2, 6) else 0.0) for number, split in junction.splits.items()}
+    long = replace(junction, splits=slow)
+    spec = fixed_controller(long)
+    build_loop(loop_spec(long, [spec]))
+    plan = spec.params["plans"]["programme"]
+    assert plan["cycle_s"] - plan["splits_s"][4] + 5.0 <= 120.0
+    assert plan["cycle_s"] > 110.0
 
 
 @pytest.mark.shared
