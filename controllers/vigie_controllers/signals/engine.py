@@ -3,26 +3,26 @@
 It takes requests for phases and makes every transition itself: green not shorter than the minimum and the
 pedestrian service, yellow, red clearance, red revert, barrier crossings, start-up, legal clearance before a
 wanted flash. A phase begins only when each channel in conflict with one of its channels has shown red for
-its clearance, so that overlaps are safe whatever the order. It is total: any request at any spacing of
-scans gives a lawful state, and no time is ever shorter than configured.
+its clearance, and each of its own is green or has been red for its red revert, so that overlaps are safe
+whatever the order. It is total: any request at any spacing of scans gives a lawful state, and no time is
+ever shorter than configured.
 
 Words and order of service follow NEMA TS 2 (rings, barriers, overlaps, red revert, start-up).
 """
 
-from typing import NamedTuple
-
-from vigie_controllers.contract import State
-from vigie_controllers.signals.invariant import flash_lamps
-from vigie_controllers.signals.plan import Plan
+from vigie_controllers.signals.engine_state import (
+    EPS,
+    FOREVER,
+    NEVER,
+    Ask,
+    EngineState,
+    Stop,
+)
+from vigie_controllers.signals.plan import PED_PAUSE_S
 from vigie_controllers.signals.takeover import Takeover, stages_of
 from vigie_controllers.signals.words import Lamp, Ped, PhaseState
 
-EPS = 1e-6
-"""Seconds by which a timer may end early, so that sums of 0.1 s count as they were meant."""
-PED_PAUSE_S = 2.0
-"""Steady don't walk between two walks in one green."""
-NEVER = -1e18
-FOREVER = 1e18
+__all__ = ["EPS", "FOREVER", "NEVER", "Ask", "Engine", "Stop"]
 
 _RED, _GREEN, _YELLOW, _CLEAR = (int(state) for state in PhaseState)
 _L_RED, _L_YELLOW, _L_GREEN, _L_FLASH = (
@@ -33,63 +33,8 @@ _L_RED, _L_YELLOW, _L_GREEN, _L_FLASH = (
 )
 
 
-class Ask(NamedTuple):
-    """A request for phases as masks of places; see ``SignalWants``."""
-
-    call: int = 0
-    ped: int = 0
-    hold: int = 0
-    force_off: int = 0
-    omit: int = 0
-
-
-class Stop(NamedTuple):
-    """A reason not to run. at_once: flash without clearance, as a monitor does; dark: lamps off.
-
-    rule: the stable word under which the guard reports it.
-    """
-
-    rule: str
-    cause: str
-    at_once: bool = False
-    dark: bool = False
-
-
-class Engine:
-    """Lamp states of one junction. Attributes are read by the guard; only ``step`` changes them.
-
-    mode: ``start``, ``all-red``, ``run``, ``closing``, ``takeover``, ``flash`` or ``dark``.
-    state, since, ready, ped, ped_since: per phase, as ``PhaseStatus``. current, next: phase place per ring
-    or -1. lamps: per channel. version: counts every change. wake: when time alone can change something.
-    """
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        phases, channels, rings = len(plan.ids), len(plan.parents), len(plan.rings)
-        self._flash = flash_lamps(plan.site)
-        self.mode = "start"
-        self.mode_since: float | None = None
-        self.flash_s = plan.site.startup.flash_s
-        self.barrier = 0
-        self.state = [_RED] * phases
-        self.since = [NEVER] * phases
-        self.red_at = [NEVER] * phases
-        self.ready = [NEVER] * phases
-        self.ped = [0] * phases
-        self.ped_since = [NEVER] * phases
-        self.current = [-1] * rings
-        self.next = [-1] * rings
-        self.lamp = list(self._flash)
-        self.lamp_since = [NEVER] * channels
-        self.lamps = self._flash
-        self._lit = -1
-        self._yellow_over = NEVER
-        self.unseen_peds = 0
-        self.version = 0
-        self.wake = NEVER
-        self._ask = Ask()
-        self._stop: Stop | None = None
-        self._takeover: Takeover | None = None
+class Engine(EngineState):
+    """Lamp states of one junction; see ``EngineState`` for what may be read."""
 
     def step(self, now: float, ask: Ask, stop: Stop | None) -> None:
         """Advance to ``now`` under a request; ``now`` never goes back."""
@@ -247,7 +192,8 @@ class Engine:
         elif ped == Ped.CLEARANCE and now - self.ped_since[p] >= plan.ped_clear[p] - EPS:
             self.ped[p] = Ped.DONT_WALK
         elif ped == Ped.DONT_WALK and self.mode == "run":
-            if self._walks_again(p) and now - self.ped_since[p] >= PED_PAUSE_S - EPS:
+            paused = now - self.ped_since[p] >= PED_PAUSE_S - EPS
+            if paused and self._walks_again(p) and self._may_open(p, False, now):
                 self._walk(p, now)
             return
         else:
@@ -288,7 +234,19 @@ class Engine:
         for c in plan.foes[p]:
             if lamp[c] != _L_RED or now - since[c] < plan.clear[c] - EPS:
                 return False
-        return all(lamp[c] in (_L_RED, _L_GREEN) or not plan.vehicle[c] for c in plan.channels[p])
+        return self._may_open(p, True, now)
+
+    def _may_open(self, p: int, vehicles: bool, now: float) -> bool:
+        """Whether the phase's own lamps are green already, or red for so long that everybody has seen the red.
+
+        Another phase of an overlap may still be clearing it, or have turned it red at this very instant.
+        """
+        plan, lamp, since = self.plan, self.lamp, self.lamp_since
+        return all(
+            lamp[c] == _L_GREEN or (lamp[c] == _L_RED and now - since[c] >= plan.red[c] - EPS)
+            for c in plan.channels[p]
+            if plan.vehicle[c] == vehicles
+        )
 
     def _begin(self, ring: int, p: int, now: float) -> None:
         self.state[p] = _GREEN
@@ -297,7 +255,7 @@ class Engine:
         self.current[ring] = p
         self.next[ring] = -1
         self.version += 1
-        if self._ask.ped & self.plan.peds & 1 << p:
+        if self._ask.ped & self.plan.peds & 1 << p and self._may_open(p, False, now):
             self._walk(p, now)
 
     def _decide(self, now: float) -> None:
@@ -432,50 +390,11 @@ class Engine:
                 revert = self.red_at[p] + plan.revert[p]
                 wake = min(wake, revert if revert > now + EPS else wake)
         for c, shown in enumerate(self.lamp):
-            if shown == _L_RED or (shown == _L_YELLOW and plan.vehicle[c]):
-                length = plan.yellow[c] if shown == _L_YELLOW else plan.clear[c]
+            if not plan.vehicle[c] and shown != _L_RED:
+                continue
+            lengths = (plan.clear[c], plan.red[c]) if shown == _L_RED else (plan.yellow[c],)
+            for length in lengths if shown != _L_GREEN else ():
                 over = self.lamp_since[c] + length
                 if over > now + EPS:
                     wake = min(wake, over)
         return wake
-
-    # -- snapshots -----------------------------------------------------------------------------------
-
-    def snapshot(self) -> State:
-        """The exact state, for replay."""
-        rows = {name: list(getattr(self, name)) for name in _LISTS}
-        takeover = self._takeover
-        return {
-            **rows,
-            "mode": self.mode,
-            "mode_since": self.mode_since,
-            "flash_s": self.flash_s,
-            "barrier": self.barrier,
-            "ask": list(self._ask),
-            "stop": None if self._stop is None else list(self._stop),
-            "takeover": None if takeover is None else [takeover.rows, takeover.since],
-        }
-
-    def resume(self, state: State) -> None:
-        """Take up an exact state; only for replay, since its timers are trusted."""
-        for name in _LISTS:
-            if len(state[name]) != len(getattr(self, name)):
-                raise ValueError(f"{name}: the snapshot belongs to another site")
-            setattr(self, name, list(state[name]))
-        self.mode, self.mode_since = state["mode"], state["mode_since"]
-        self.flash_s, self.barrier = state["flash_s"], state["barrier"]
-        self._ask = Ask(*state["ask"])
-        self._stop = None if state["stop"] is None else Stop(*state["stop"])
-        self._takeover = None
-        if state["takeover"] is not None:
-            rows, since = state["takeover"]
-            self._takeover = Takeover([[(s[0], s[1]) for s in row] for row in rows], list(since))
-        self.lamps = tuple(self.lamp)
-        self.version += 1
-        self._lit = -1
-        self.wake = NEVER
-
-
-_LISTS = (
-    "state", "since", "red_at", "ready", "ped", "ped_since", "current", "next", "lamp", "lamp_since",
-)  # fmt: skip

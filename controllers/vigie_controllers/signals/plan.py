@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from vigie_controllers.signals.checks import compatible, start_phases
 from vigie_controllers.signals.site import SignalSite
 
+PED_PAUSE_S = 2.0
+"""Steady don't walk between a pedestrian clearance and the next walk of the same head."""
+
 
 class Plan:
     """Immutable after construction. Phases and channels are known by their place in the site's lists.
@@ -14,7 +17,8 @@ class Plan:
     rivals: mask of the phases of other rings that may not be on with a phase; company: of those that may,
     itself among them. channels, foes: of each phase,
     its channels and every channel in conflict with one of them. parents: mask of phases per channel.
-    yellow, clear: seconds per channel (pedestrian channels: 0).
+    yellow, clear, red: seconds per channel: yellow, red before a conflicting green, red between its own
+    yellow and green, the longest of its phases' red reverts (pedestrians: no yellow, red before a new walk).
     """
 
     def __init__(self, site: SignalSite) -> None:
@@ -53,17 +57,19 @@ class Plan:
         place = {channel.id: c for c, channel in enumerate(site.channels)}
         self.parents = tuple(self.mask(channel.phases) for channel in site.channels)
         self.vehicle = tuple(channel.kind == "vehicle" for channel in site.channels)
-        yellow, clear = [], []
+        yellow, clear, red = [], [], []
         for channel in site.channels:
             own = [site.phases[self.place[number]] for number in channel.phases]
             if channel.kind == "pedestrian":
                 yellow.append(0.0)
+                red.append(PED_PAUSE_S)
                 clear.append(channel.red_clear_s or 0.0)
                 continue
             yellow.append(channel.yellow_s or max(phase.yellow_s for phase in own))
+            red.append(max(phase.red_revert_s for phase in own))
             longest = max(phase.red_clear_s for phase in own)
             clear.append(longest if channel.red_clear_s is None else channel.red_clear_s)
-        self.yellow, self.clear = tuple(yellow), tuple(clear)
+        self.yellow, self.clear, self.red = tuple(yellow), tuple(clear), tuple(red)
         against: list[set[int]] = [set() for _ in site.channels]
         for one, other in site.conflicts:
             against[place[one]].add(place[other])

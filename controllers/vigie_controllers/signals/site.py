@@ -18,8 +18,9 @@ class Phase(Strict):
 
     At most one phase per ring is on; phases that are on together belong to one barrier. The order of the
     list is the order of service within a ring and barrier. walk_s, ped_clear_s: both 0 without pedestrians.
-    red_revert_s: least red before the same phase may be green again. max_red_s: longest red with demand
-    before the guard serves the phase by itself.
+    red_revert_s: least red between a yellow and the next green of the same lamps, which no clearance of
+    others ensures when a phase follows itself or joins an overlap that is just closing (NTCIP 1202
+    phaseRedRevert). max_red_s: longest red with demand before the guard serves the phase by itself.
     """
 
     id: int = Field(ge=1, le=16)
@@ -28,7 +29,7 @@ class Phase(Strict):
     min_green_s: float = Field(default=5.0, ge=5.0, le=60.0)
     yellow_s: float = Field(default=3.0, ge=3.0, le=6.0)
     red_clear_s: float = Field(default=2.0, ge=0.0, le=6.0)
-    red_revert_s: float = Field(default=2.0, ge=0.0, le=10.0)
+    red_revert_s: float = Field(default=2.0, ge=1.0, le=10.0)
     walk_s: float = Field(default=0.0, ge=0.0, le=60.0)
     ped_clear_s: float = Field(default=0.0, ge=0.0, le=60.0)
     max_red_s: float = Field(default=120.0, ge=20.0, le=600.0)

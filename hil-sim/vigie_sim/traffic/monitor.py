@@ -76,7 +76,9 @@ class Trip:
     reason: str
 
 
-KINDS = ("", "conflict", "short-yellow", "red-clearance", "ped-clearance", "dual-indication", "red-fail")
+KINDS = (
+    "", "conflict", "short-yellow", "red-clearance", "ped-clearance", "dual-indication", "red-fail", "no-red",
+)  # fmt: skip
 """Kinds of trips, in the order of the numbers that ``Monitor.Cause`` reports."""
 
 
@@ -194,6 +196,9 @@ class Monitor:
                     )
                     self._trip(instant, "short-yellow", (c,), reason)
                     return
+            if not channel.pedestrian and now & GREEN and was & YELLOW and not was & GREEN:
+                self._trip(instant, "no-red", (c,), f"{channel.id} went from yellow to green without any red")
+                return
             if now & YELLOW and not was & YELLOW:
                 self._yellow_since[c] = instant
             going = now & (GREEN | YELLOW)

@@ -21,10 +21,9 @@ class Monitor:
         self.min_green = least("min_green_s", 5.0)
         self.yellow = least("yellow_s", 3.0)
         self.clear = least("red_clear_s", 2.0)
-        self.revert = least("red_revert_s", 2.0)
+        self.revert = [max(p.get("red_revert_s", 2.0) for p in row) for row in own]
         self.walk = least("walk_s", 0.0)
         self.ped_clear = least("ped_clear_s", 0.0)
-        self.single = [len(row) == 1 for row in own]
         place = {name: k for k, name in enumerate(self.channels)}
         self.pairs = [(place[a], place[b]) for a, b in site.get("conflicts", ())]
         self.against: list[list[int]] = [[] for _ in self.channels]
@@ -102,7 +101,7 @@ class Monitor:
             if lasted < self.yellow[c] - TOL:
                 self._say(now, f"{name}: yellow of {lasted:.2f} s")
         elif old == RED and new == GREEN:
-            if self.single[c] and lasted < self.revert[c] - TOL:
+            if lasted < self.revert[c] - TOL:
                 self._say(now, f"{name}: red of {lasted:.2f} s")
         else:
             self._say(now, f"{name}: {old} to {new}")

@@ -15,7 +15,7 @@ from vigie_controllers.signals.invariant import Invariant
 from vigie_controllers.signals.words import Frame, SignalWants
 from vigie_protocols.points import Quality, Reading, Value
 
-STEPS = (0.1, 0.5, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0)
+STEPS = (0.1, 0.5, *(1.0,) * 8)
 
 
 class Attack:
@@ -35,7 +35,7 @@ class Attack:
         self.fault, self.panel = False, 0
         self.wants: SignalWants | None = SignalWants()
         self.lamps: tuple[int, ...] = tuple(0 for _ in self.site.channels)
-        self.eager = seed % 4 != 0
+        self.eager = seed % 8 != 0
         self.restarts, self.faults = restarts, faults
         self.frame = self._frame(())
         self.scans = 0
@@ -170,7 +170,7 @@ def test_any_shape(data: st.DataObject) -> None:
                         "min_green_s": data.draw(st.sampled_from([5.0, 7.5, 12.0])),
                         "yellow_s": data.draw(st.sampled_from([3.0, 4.2, 6.0])),
                         "red_clear_s": data.draw(st.sampled_from([0.0, 1.0, 2.5])),
-                        "red_revert_s": data.draw(st.sampled_from([0.0, 2.0, 6.0])),
+                        "red_revert_s": data.draw(st.sampled_from([1.0, 2.0, 6.0])),
                         **({"walk_s": 4.0, "ped_clear_s": 6.0} if ped else {}),
                     }
                 )
@@ -187,6 +187,9 @@ def test_any_shape(data: st.DataObject) -> None:
             st.lists(st.sampled_from([row["id"] for row in rows]), min_size=2, max_size=3, unique=True)
         )
         channels.append({"id": f"o{k}", "phases": some})
+    walked = [row["id"] for row in rows if "walk_s" in row]
+    if len(walked) > 1 and data.draw(st.booleans()):
+        channels.append({"id": "pp", "kind": "pedestrian", "phases": walked[:2]})
     of = {row["id"]: row for row in rows}
 
     def apart(p: int, q: int) -> bool:

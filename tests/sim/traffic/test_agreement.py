@@ -94,6 +94,11 @@ def faulty(trace: list[tuple[float, tuple[int, ...]]], kind: str) -> list[tuple[
         if kind == "short-yellow" and Lamp.YELLOW in before and Lamp.YELLOW not in lamps:
             begun = trace[place - 1][0]
             return [*trace[:place], (begun + 1.5, lamps)]
+        if kind == "no-red" and Lamp.YELLOW in before and Lamp.YELLOW not in lamps:
+            again = tuple(
+                Lamp.GREEN if was == Lamp.YELLOW else one for was, one in zip(before, lamps, strict=True)
+            )
+            return [*trace[:place], (now, again)]
         if kind == "early-green" and Lamp.GREEN in lamps and set(before) <= {Lamp.RED, Lamp.FLASH_GREEN}:
             return [*trace[:place], (trace[place - 1][0] + 0.5, lamps)]
         if kind == "conflict" and Lamp.GREEN in lamps:
@@ -105,7 +110,7 @@ def faulty(trace: list[tuple[float, tuple[int, ...]]], kind: str) -> list[tuple[
     raise AssertionError(f"the trace has no place for {kind}")
 
 
-@pytest.mark.parametrize("kind", ["no-yellow", "short-yellow", "early-green", "conflict", "dark"])
+@pytest.mark.parametrize("kind", ["no-yellow", "short-yellow", "no-red", "early-green", "conflict", "dark"])
 def test_one_fault_in_a_lawful_trace_trips_the_monitor(intersections: dict[str, Junction], kind: str) -> None:
     street = Street(intersections["passerelle"], 3)
     street.run(4_000)

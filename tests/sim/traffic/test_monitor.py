@@ -66,6 +66,8 @@ def test_a_lawful_sequence_never_trips() -> None:
         # Yellow too short, or left out.
         ([*START, (11.0, (G, R, R, R)), (20.0, (Y, R, R, R)), (22.6, (R, R, R, R))], 22.6, "short-yellow"),
         ([*START, (11.0, (G, R, R, R)), (20.0, (R, R, R, R))], 20.0, "short-yellow"),
+        # Green again without any red.
+        ([*START, (11.0, (G, R, R, R)), (20.0, (Y, R, R, R)), (23.0, (G, R, R, R))], 23.0, "no-red"),
         # The next green before the red clearance is over.
         ([*START, (11.0, (G, R, R, R)), (20.0, (Y, R, R, R)), (23.0, (R, G, R, R))], 23.0, "red-clearance"),
         (
