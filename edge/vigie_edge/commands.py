@@ -48,9 +48,6 @@ class CommandDesk:
         args = dict(request.get("args") or {})
         holder = str(request.get("holder", ""))
         book = self._engine.leases
-        if action == "bundle":
-            self._shelf.look()
-            return {}
         if action == "policy.confirm" and request.get("local"):
             self._shelf.confirmed = True
             self._shelf.look()

@@ -22,7 +22,6 @@ _GAUGES = {
     "uplink.acked_through",
     "uplink.acked_epoch",
     "uplink.unacked",
-    "uplink.generation",
 }
 
 

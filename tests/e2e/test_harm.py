@@ -5,6 +5,7 @@ green that conflict, beside a gateway that is in charge.
 """
 
 import asyncio
+import json
 import os
 import signal
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from asyncua import Client, ua
-from tests.e2e.stack import in_loop, until
+from tests.e2e.stack import in_loop, run_command, until
 
 from vigie_sim.district import DistrictScenario
 from vigie_sim.pacing import AgentLost
@@ -26,6 +28,8 @@ from vigie_sim.wire import Counts, WireRun
 TICKS = 90
 SCANS_PER_TICK = {"gw-boulevard": 10, "gw-mixte": 10, "gw-pompage": 1, "gw-eclairage": 1}
 DEVICE, ITS_GATEWAY = "jct-passerelle", "gw-mixte"
+PUMPS = "gw-pompage"
+SCENARIO = Path(__file__).parents[2] / "hil-sim" / "scenarios" / "district"
 
 
 @dataclass
@@ -39,6 +43,7 @@ class Seen:
     lamps_after: tuple[int, ...]
     alarm: dict[str, Any]
     lost: str
+    staged: list[int]
 
 
 async def write_conflict(run: WireRun, rig: IntersectionRig) -> None:
@@ -54,14 +59,33 @@ async def write_conflict(run: WireRun, rig: IntersectionRig) -> None:
         await node.write_value(ua.DataValue(value, StatusCode=None, SourceTimestamp=stamp))
 
 
+async def staged_within_a_tick(run: WireRun) -> int:
+    """Push a policy while this tick is withheld, and wait until its gateway has staged it; gives its generation."""
+    assert run.coordinator is not None
+    document = yaml.safe_load((SCENARIO / "policies" / "orage.yaml").read_text(encoding="utf-8"))
+    document.update(valid_from=run.utc + 5.0, not_after=run.utc + 3600.0)
+    file = run.folder / "orage.yaml"
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    words = ("policy", "push", file, "--scope", f"site:{PUMPS}", "--json", "--state", run.coordinator.state)
+    said = await asyncio.to_thread(run_command, "vigie", *words)
+    assert said.code == 0, said.err
+    generation = int(json.loads(said.out)["bundles"][PUMPS]["generation"])
+    await run.server.wait_staged({PUMPS: generation})
+    return generation
+
+
 async def harmed(folder: Path) -> Seen:
     scenario = DistrictScenario()
     scenario.open_bus(folder / "bus")
+
+    staged: list[int] = []
 
     async def on_tick(run: WireRun, tick: int) -> None:
         if tick == 30:
             for agent in run.agents.values():
                 agent.kill_child("control")
+        elif tick == 45:
+            staged.append(await staged_within_a_tick(run))
         elif tick == 60:
             # The grant goes out next; what follows meets control at its scans, or just before or after them.
             for place, agent in enumerate(run.agents.values()):
@@ -89,14 +113,14 @@ async def harmed(folder: Path) -> Seen:
 
         await until(told, "the coordinator hears of the trip")
         status = {name: agent.status()["processes"] for name, agent in run.agents.items()}
-        run.agents["gw-pompage"].kill_child("field")
+        run.agents[PUMPS].kill_child("field")
         with pytest.raises(AgentLost) as lost:
             await run.run(1)
     finally:
         await run.stop()
         scenario.close_bus()
     restarts = [row["control"]["restarts"] for row in status.values()]
-    return Seen(counts, restarts, before, after, shown, found[0], str(lost.value))
+    return Seen(counts, restarts, before, after, shown, found[0], str(lost.value), staged)
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +145,10 @@ def test_a_conflicting_writer_trips_the_monitor_beside_a_gateway_in_charge(seen:
     assert seen.trips_after[0].startswith(f"{DEVICE} at 90")
     assert Lamp.GREEN not in seen.lamps_after
     assert seen.alarm["severity"] == "critical"
+
+
+def test_a_policy_is_staged_while_the_tick_is_withheld(seen: Seen) -> None:
+    assert seen.staged == [1]
 
 
 def test_a_gateway_without_field_is_named(seen: Seen) -> None:

@@ -58,7 +58,7 @@ COUNTERS = (
     "uplink.reconnects",
     "uplink.denied",
     "uplink.denied_now",
-    "uplink.generation",
+    "uplink.bundles",
     "uplink.refused",
 )
 _PLACE = {name: 8 * place for place, name in enumerate(COUNTERS)}

@@ -50,6 +50,7 @@ class Control:
         self.shelf = PolicyShelf(self.plan, self.engine)
         self.notes: list[Decision] = []
         self.desk = CommandDesk(self.engine, self.shelf, self.notes)
+        self._bundles = self.board.get("uplink.bundles")
         self._kept: tuple[object, ...] = ()
         self.image: Image = self.plan.table.empty()
         self._recorded_frame = 0
@@ -154,7 +155,14 @@ class Control:
             self.board.add("control.scans_lost")
 
     def slack(self, now: float, utc: float, trust: ClockTrust) -> bool:
-        """At most one bounded step of what needs files; True when a bundle was staged, refused or changed."""
+        """At most one bounded step of what needs files; True when a bundle was staged, refused or changed.
+
+        A bundle is noticed here and not by a scan's mail: in lock-step a tick may be withheld until it is staged.
+        """
+        bundles = self.board.get("uplink.bundles")
+        if bundles != self._bundles:
+            self._bundles = bundles
+            self.shelf.look()
         changed = self.shelf.step(now, utc, trust, self.notes)
         if changed:
             self.wiring.bells.uplink.ring()

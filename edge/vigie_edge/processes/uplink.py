@@ -4,7 +4,6 @@ One thread, one select loop. Killing it disturbs no scan; starting it again lose
 knows is in the journal, in what was acknowledged, and in the files control writes.
 """
 
-import hashlib
 import json
 import math
 import random
@@ -380,9 +379,8 @@ class Uplink:
             self.board.add("uplink.refused")
             sys.stderr.write(f"uplink: a bundle cannot be kept: {error.strerror}\n")
             return
-        self._mail(
-            {"nonce": hashlib.sha256(payload).hexdigest()[:32], "action": "bundle", "holder": "coordinator"}
-        )
+        self.board.add("uplink.bundles")
+        self.wiring.bells.control.ring()
 
     def _command(self, payload: bytes) -> None:
         taken = self._intake.take(payload, self._utc_ms() / 1000, self._trust())
