@@ -173,7 +173,7 @@ class SignalGuard:
             since = self._waiting.earliest(helped)
             waited = now - (now if since is None else since)
             limit = self.plan.max_red[helped]
-            text = f"demand has waited {waited:.0f} s on red (limit {limit:g} s): served by the guard"
+            text = f"demand has waited {waited:.0f} s on red: called now, to be green by its limit of {limit:g} s"
             notes.append(Intervention("max-red", f"phase {number}", text))
         self._helped = helped
         return ask
