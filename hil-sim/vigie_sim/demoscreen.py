@@ -71,7 +71,7 @@ def comparison(document: dict[str, Any]) -> Table:
             table.add_row(words, f"{ours:.{digits}f} {unit}", f"{theirs:.{digits}f} {unit}", change)
     for name, words in _MUST_BE_ZERO:
         value = document[name]
-        table.add_row(words, f"[green]{value}[/]" if value == 0 else f"[red]{value}[/]", "0", "")
+        table.add_row(words, f"[green]{value:.0f}[/]" if value == 0 else f"[red]{value:.0f}[/]", "0", "")
     table.add_row(
         "interventions des gardes / guard interventions", str(document["guard_interventions"]), "", ""
     )
