@@ -35,9 +35,16 @@ def run(
     clock_trusted: Annotated[
         bool, typer.Option(help="UTC is kept by somebody else (a container's host) and may be trusted.")
     ] = False,
+    field_user: Annotated[
+        str, typer.Option(envvar="VIGIE_FIELD_USER", help="Whom field runs as: a name, or UID:GID.")
+    ] = "",
+    uplink_user: Annotated[
+        str, typer.Option(envvar="VIGIE_UPLINK_USER", help="Whom the uplink runs as: a name, or UID:GID.")
+    ] = "",
 ) -> None:
     """Run the agent of one gateway until it is told to stop."""
     from vigie_edge.config import load_plan
+    from vigie_edge.identity import users_from
     from vigie_edge.processes.alone import alone
     from vigie_edge.processes.supervisor import Supervisor
     from vigie_edge.wiring import Bells, Wiring, prepare_runtime
@@ -45,9 +52,11 @@ def run(
     if lockstep:
         _check_address("--lockstep", lockstep)
     plan = load_plan(config)
-    runtime = prepare_runtime(plan)
+    users = users_from(field_user, uplink_user)
+    runtime = prepare_runtime(plan, users)
     with alone(runtime, "supervisor"):
-        sys.exit(Supervisor(Wiring(plan, runtime, Bells.named(runtime), lockstep, clock_trusted)).run())
+        wiring = Wiring(plan, runtime, Bells.named(runtime), lockstep, clock_trusted, users)
+        sys.exit(Supervisor(wiring).run())
 
 
 def _check_address(option: str, text: str) -> None:

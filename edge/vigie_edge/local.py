@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vigie_edge import clock
+from vigie_edge.memory.ring import Ring
 from vigie_edge.wiring import Wiring
 from vigie_protocols.localsocket import SOCKET_NAME
 
@@ -45,6 +46,10 @@ class LocalDesk:
     def sockets(self) -> list[socket.socket]:
         """What to wait for."""
         return [self._listener, *self._peers]
+
+    def mapped(self) -> list[Ring]:
+        """What is mapped here."""
+        return [self._mailbox, self._answers]
 
     def serve(self, ready: Sequence[object]) -> None:
         """Take what came, answer what can be answered."""

@@ -10,14 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vigie_edge.config import Plan, terms
+from vigie_edge.identity import SAME_USER, Identity, Users, become, keep_capabilities, share
 from vigie_edge.memory.board import Board
 from vigie_edge.memory.doorbell import Doorbell
 from vigie_edge.memory.image import ImageCodec, OutputCodec, TwoSlot
+from vigie_edge.memory.mapped import Heap
 from vigie_edge.memory.ring import Ring
 from vigie_protocols.errors import input_error
 from vigie_protocols.localsocket import SOCKET_NAME
 
-LINKS_FILE = "links.json"
+LINKS_FILE = "field/links.json"
+"""In a folder of field's own below the runtime directory."""
+UPLINK_FOLDER = "uplink"
+"""Of the uplink's own, below the state directory: what was acknowledged, which commands were taken."""
 RING_BYTES = 4 << 20
 MAILBOX_BYTES = 256 << 10
 SNAPSHOT_BYTES = 4 << 20
@@ -38,6 +43,12 @@ class Bells:
         """Bells that whoever comes later finds again: pipes in the runtime directory."""
         return cls(**{one.name: Doorbell(runtime / f"{one.name}.bell") for one in dataclasses.fields(cls)})
 
+    def belong_to(self, name: str) -> None:
+        """Process ``name`` answers its own bell and can only ring the others."""
+        for one in dataclasses.fields(self):
+            if one.name != name:
+                getattr(self, one.name).only_ring()
+
     @property
     def identities(self) -> list[int]:
         """What tells these bells from others of the same names."""
@@ -50,6 +61,8 @@ class Wiring:
 
     lockstep: HOST:PORT of a simulator that paces this agent, or empty for wall-clock time.
     vouched: UTC is kept by somebody else and may be trusted.
+    users: whom field and uplink run as.
+    heap: memory in place of files, where all parts share one process.
     """
 
     plan: Plan
@@ -57,58 +70,82 @@ class Wiring:
     bells: Bells
     lockstep: str = ""
     vouched: bool = False
+    users: Users = SAME_USER
+    heap: Heap | None = None
 
     def __post_init__(self) -> None:
         self.image_codec = ImageCodec(self.plan.table)
         self.output_codec = OutputCodec([decl.type for decl in self.plan.outputs])
 
+    def settle(self, name: str, identity: Identity | None, kept: Sequence[int] = ()) -> None:
+        """What process ``name`` does when it has mapped its memory: it gives up what it no longer needs.
+
+        identity: the user it becomes; None: it stays, with the capabilities ``kept``, and what it writes from
+        here on the uplink's group may read.
+        """
+        if not self.users.apart:
+            return
+        self.bells.belong_to(name)
+        if identity is not None:
+            become(identity)
+            return
+        if self.users.uplink is not None:
+            gid = self.users.uplink.gid
+            os.setresgid(gid, gid, gid)
+        keep_capabilities(kept)
+
     def terms(self) -> str:
         """What a process must have been started with for this agent to keep it."""
-        return terms(self.plan.configuration, self.lockstep, self.vouched, *self.bells.identities)
+        return terms(self.plan.configuration, self.lockstep, self.vouched, self.users, *self.bells.identities)
 
     @property
     def paced(self) -> bool:
         """True in lock-step: rings may wait, time comes from the grants."""
         return bool(self.lockstep)
 
-    def inputs(self) -> TwoSlot:
-        """Field's image for control."""
-        return TwoSlot(self.runtime / "inputs", self.image_codec.size, self.plan.layout)
+    @property
+    def memory(self) -> Path | Heap:
+        """Where what is shared stands."""
+        return self.runtime if self.heap is None else self.heap
 
-    def outputs(self) -> TwoSlot:
-        """Control's newest outputs for field."""
-        return TwoSlot(self.runtime / "outputs", self.output_codec.size, self.plan.layout)
+    def inputs(self, write: bool = False) -> TwoSlot:
+        """Field's image for control. write: for field alone."""
+        return TwoSlot(self.memory / "inputs", self.image_codec.size, self.plan.layout, not write)
+
+    def outputs(self, write: bool = False) -> TwoSlot:
+        """Control's newest outputs for field. write: for control alone."""
+        return TwoSlot(self.memory / "outputs", self.output_codec.size, self.plan.layout, not write)
 
     def output_sequence(self) -> Ring:
         """In lock-step alone: every output frame of a tick, in order."""
-        return Ring(self.runtime / "sequence", RING_BYTES)
+        return Ring(self.memory / "sequence", RING_BYTES)
 
     def readings(self) -> Ring:
         """Field's ring to the recorder."""
-        return Ring(self.runtime / "readings", RING_BYTES)
+        return Ring(self.memory / "readings", RING_BYTES)
 
     def scans(self) -> Ring:
         """Control's ring to the recorder."""
-        return Ring(self.runtime / "scans", RING_BYTES)
+        return Ring(self.memory / "scans", RING_BYTES)
 
     def mailbox(self, sender: str) -> Ring:
         """Messages for control; one ring per sender (``uplink``, ``supervisor``)."""
-        return Ring(self.runtime / f"mailbox-{sender}", MAILBOX_BYTES)
+        return Ring(self.memory / f"mailbox-{sender}", MAILBOX_BYTES)
 
     def answers(self, receiver: str) -> Ring:
         """Control's answers to what came by a mailbox."""
-        return Ring(self.runtime / f"answers-{receiver}", MAILBOX_BYTES)
+        return Ring(self.memory / f"answers-{receiver}", MAILBOX_BYTES)
 
-    def snapshot(self) -> TwoSlot:
-        """Control's last snapshot, for its own restart."""
-        return TwoSlot(self.runtime / "snapshot", SNAPSHOT_BYTES, self.plan.layout)
+    def snapshot(self, write: bool = False) -> TwoSlot:
+        """Control's last snapshot, for its own restart. write: for control alone."""
+        return TwoSlot(self.memory / "snapshot", SNAPSHOT_BYTES, self.plan.layout, not write)
 
-    def board(self) -> Board:
-        """Everybody's counters."""
-        return Board(self.runtime / "board")
+    def board(self, owner: str = "") -> Board:
+        """Everybody's counters; ``owner`` may write its own."""
+        return Board(self.memory, owner)
 
 
-def prepare_runtime(plan: Plan) -> Path:
+def prepare_runtime(plan: Plan, users: Users = SAME_USER) -> Path:
     """The runtime directory, in memory where the gateway file does not insist on a place; mode 0700.
 
     An agent whose configuration changed must not meet frames of the old one: layouts differ then, and the
@@ -123,6 +160,15 @@ def prepare_runtime(plan: Plan) -> Path:
         reason = f"longer than the {_SOCKET_PATH - len(SOCKET_NAME) - 1} bytes that a socket's path leaves it"
         raise input_error(file, "runtime_dir", str(gateway.runtime_dir), reason, "Name a shorter place.")
     _make(file, "runtime_dir", gateway.runtime_dir, 0o700, ())
+    share(users.field, [(gateway.runtime_dir / LINKS_FILE).parent], [], [gateway.runtime_dir])
+    try:
+        policies = gateway.state_dir / "policies"
+        own = [policies / "incoming", gateway.state_dir / UPLINK_FOLDER]
+        read = [policies, gateway.journal.directory / "telemetry"]
+        share(users.uplink, own, read, [gateway.state_dir, gateway.journal.directory])
+    except OSError as error:
+        if error.errno not in _ILL:
+            raise
     return gateway.runtime_dir
 
 

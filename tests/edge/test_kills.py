@@ -108,7 +108,7 @@ def replayed(agent: Agent, kind: Kind, decode: Callable[[bytes], object]) -> lis
 def board(agent: Agent) -> dict[str, int]:
     from vigie_edge.memory.board import Board
 
-    return Board(agent.runtime / "board").all()
+    return Board(agent.runtime).all()
 
 
 def kill_supervisor(agent: Agent) -> None:

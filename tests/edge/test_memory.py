@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from vigie_controllers.image import PointTable
 from vigie_edge.memory.board import Board
 from vigie_edge.memory.image import Columns, ImageCodec, OutputCodec, OutputFrame, TwoSlot, layout_hash
+from vigie_edge.memory.mapped import Heap
 from vigie_edge.memory.ring import Ring
 from vigie_protocols.points import Quality, Reading, ValueType
 
@@ -183,7 +184,31 @@ def test_a_writer_killed_at_any_instant_leaves_whole_records(tmp_path: Path) -> 
 
 
 def test_the_board_is_shared(tmp_path: Path) -> None:
-    mine, theirs = Board(tmp_path / "board"), Board(tmp_path / "board")
-    mine.add("control.scans", 3)
-    mine.set("uplink.acked_epoch", 2**60)
-    assert (theirs.get("control.scans"), theirs.get("uplink.acked_epoch")) == (3, 2**60)
+    control, uplink, reader = Board(tmp_path, "control"), Board(tmp_path, "uplink"), Board(tmp_path)
+    control.add("control.scans", 3)
+    uplink.set("uplink.acked_epoch", 2**60)
+    assert (reader.get("control.scans"), reader.get("uplink.acked_epoch")) == (3, 2**60)
+    assert reader.all()["control.scans"] == 3
+    for board, name in ((uplink, "control.scans"), (reader, "uplink.acked_epoch")):
+        with pytest.raises(TypeError):
+            board.set(name, 7)
+    assert control.get("control.scans") == 3
+
+
+def test_who_may_only_read_a_frame_cannot_write_it(tmp_path: Path) -> None:
+    TwoSlot(tmp_path / "image", 64, layout=1).write(b"mine")
+    reader = TwoSlot(tmp_path / "image", 64, layout=1, read_only=True)
+    with pytest.raises(TypeError):
+        reader.write(b"theirs")
+    assert TwoSlot(tmp_path / "image", 64, layout=1).read() == (1, b"mine")
+
+
+def test_a_heap_stands_in_for_the_files_of_one_process() -> None:
+    heap = Heap()
+    TwoSlot(heap / "image", 64, layout=1).write(b"seen")
+    assert TwoSlot(heap / "image", 64, layout=1, read_only=True).read() == (1, b"seen")
+    Ring(heap / "ring", 512).push(b"record")
+    assert Ring(heap / "ring", 512).drain() == [b"record"]
+    Board(heap, "control").add("control.scans", 2)
+    assert Board(heap).get("control.scans") == 2
+    assert TwoSlot(Heap() / "image", 64, layout=1).read() is None

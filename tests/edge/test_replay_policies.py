@@ -64,7 +64,7 @@ def test_policies_taken_and_refused_come_out_alike(tmp_path: Path) -> None:
     control, recorder = Control(wiring), Recorder(wiring)
     control.resume(0.0)
     columns = Columns(plan.table)
-    inputs = wiring.inputs()
+    inputs = wiring.inputs(write=True)
     level = plan.table.index["pump-station/level"]
     put(1, document)
     seen, refusals = set(), set()

@@ -1,12 +1,14 @@
-"""The board: a page of counters per process, written by its owner, read by the supervisor.
+"""The board: a page of counters per process, written by its owner alone, read by everybody.
 
-Every counter is one aligned 8-byte number, so a reader never sees half of one.
+Every counter is one aligned 8-byte number, so a reader never sees half of one. Pages are apart, so that no
+process can make another seem to go on.
 """
 
+import mmap
 import struct
 from pathlib import Path
 
-from vigie_edge.memory.mapped import map_file
+from vigie_edge.memory.mapped import Heap, map_shared
 
 COUNTERS = (
     # field
@@ -61,24 +63,39 @@ COUNTERS = (
     "uplink.bundles",
     "uplink.refused",
 )
-_PLACE = {name: 8 * place for place, name in enumerate(COUNTERS)}
+OWNERS = ("field", "control", "recorder", "uplink", "supervisor")
+_OWNER = {name: name.partition(".")[0] for name in COUNTERS} | {"control.restarts": "supervisor"}
 _I64 = struct.Struct("<q")
 
 
 class Board:
-    """Named counters in a mapped file; each name has one writer."""
+    """Named counters in shared memory, a page for each process.
 
-    def __init__(self, path: Path) -> None:
-        self._map = map_file(path, 8 * len(COUNTERS))
+    directory: where the pages are. owner: whose page may be written; everything may be read.
+    """
+
+    def __init__(self, directory: Path | Heap, owner: str = "") -> None:
+        self._places: dict[str, tuple[mmap.mmap, int]] = {}
+        for page in OWNERS:
+            names = [name for name in COUNTERS if _OWNER[name] == page]
+            mapped = map_shared(directory / f"board-{page}", 8 * len(names), read_only=page != owner)
+            self._places |= {name: (mapped, 8 * place) for place, name in enumerate(names)}
+
+    def close(self) -> None:
+        """Unmap it: nothing of it may be used any more."""
+        for page, _ in self._places.values():
+            page.close()
 
     def get(self, name: str) -> int:
         """The number now."""
-        value: int = _I64.unpack_from(self._map, _PLACE[name])[0]
+        page, place = self._places[name]
+        value: int = _I64.unpack_from(page, place)[0]
         return value
 
     def set(self, name: str, value: int) -> None:
-        """Set the number."""
-        _I64.pack_into(self._map, _PLACE[name], value)
+        """Set the number (its owner only; raises TypeError for others)."""
+        page, place = self._places[name]
+        _I64.pack_into(page, place, value)
 
     def add(self, name: str, more: int = 1) -> None:
         """Add to the number (its owner only)."""

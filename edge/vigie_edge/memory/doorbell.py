@@ -20,6 +20,7 @@ class Doorbell:
     """
 
     def __init__(self, path: Path | None = None) -> None:
+        self._path = path
         if path is None:
             self.fd, self._ringing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
             return
@@ -33,9 +34,17 @@ class Doorbell:
         """The pipe's own number: two bells of one path are the same bell only while it is the same."""
         return os.fstat(self.fd).st_ino
 
+    def only_ring(self) -> None:
+        """Give up hearing this bell, so that its ring cannot be taken from the process it is for."""
+        if self._path is not None:
+            ringing = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.close(self.fd)
+            self.fd = self._ringing = ringing
+
     def ring(self) -> None:
         """Wake the other side; ringing twice before it wakes is ringing once."""
-        with contextlib.suppress(BlockingIOError):  # the pipe is full: the bell is ringing already
+        # Full: the bell is ringing already. Broken: nobody is there to hear it, for now.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._ringing, b"!")
 
     def answer(self) -> None:

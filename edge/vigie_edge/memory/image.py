@@ -13,7 +13,7 @@ from typing import Any, overload
 from zlib import crc32
 
 from vigie_controllers.image import Image, PointTable
-from vigie_edge.memory.mapped import map_file
+from vigie_edge.memory.mapped import Room, map_shared
 from vigie_protocols.points import NEVER, ZERO, Quality, Reading, Value, ValueType
 
 _SLOT = struct.Struct("<IIQQ")  # crc of all that follows, body length, layout hash, frame number
@@ -40,13 +40,13 @@ def layout_hash(table: PointTable) -> int:
 
 
 class TwoSlot:
-    """Two slots of bounded bytes in a mapped file; one writer, any number of readers."""
+    """Two slots of bounded bytes in shared memory; one writer, any number of readers."""
 
-    def __init__(self, path: Path, body_size: int, layout: int) -> None:
+    def __init__(self, place: Path | Room, body_size: int, layout: int, read_only: bool = False) -> None:
         self._size = _SLOT.size + body_size
         self._body_size = body_size
         self._layout = layout
-        self._map = map_file(path, 2 * self._size)
+        self._map = map_shared(place, 2 * self._size, read_only)
         newest = max((self._frame_at(slot), slot) for slot in (0, 1))
         self.frame, self._slot = newest[0], newest[1]
         self.torn = 0

@@ -1,4 +1,4 @@
-"""A bounded ring of records in a mapped file: one writer, one reader, no lock.
+"""A bounded ring of records in shared memory: one writer, one reader, no lock.
 
 A record becomes visible when the writer moves ``head`` past it, and its room is free again when the
 reader moves ``tail`` past it. Positions count bytes since the ring was made and never wrap, so a record's
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
 
-from vigie_edge.memory.mapped import map_file
+from vigie_edge.memory.mapped import Room, map_shared
 
 _HEAD = 0
 _TAIL = 8
@@ -28,11 +28,15 @@ _SKIP = 0xFFFFFFFF
 class Ring:
     """Bytes in, bytes out, in order. ``capacity`` is a multiple of eight."""
 
-    def __init__(self, path: Path, capacity: int) -> None:
+    def __init__(self, place: Path | Room, capacity: int) -> None:
         self._capacity = capacity & ~7
-        self._map = map_file(path, _START + self._capacity)
+        self._map = map_shared(place, _START + self._capacity)
         if self.birth == 0:
             self._set(_BIRTH, int.from_bytes(os.urandom(8), "little") | 1)
+
+    def close(self) -> None:
+        """Unmap it: nothing of it may be used any more."""
+        self._map.close()
 
     def _get(self, place: int) -> int:
         value: int = _U64.unpack_from(self._map, place)[0]

@@ -13,8 +13,8 @@ import msgspec
 
 from vigie_controllers.contract import Decision
 from vigie_controllers.image import Image
-from vigie_edge import clock, realtime
-from vigie_edge.commands import CommandDesk
+from vigie_edge import clock, identity, realtime
+from vigie_edge.commands import CommandDesk, from_afar
 from vigie_edge.memory.image import OutputFrame, blinded
 from vigie_edge.policies import PolicyShelf
 from vigie_edge.processes.field import RING_WAIT_S
@@ -42,10 +42,10 @@ class Control:
         self.plan = wiring.plan
         self.engine = self.plan.engine()
         self.inputs = wiring.inputs()
-        self.outputs = wiring.outputs()
+        self.outputs = wiring.outputs(write=True)
         self.ring = wiring.scans()
-        self.board = wiring.board()
-        self._slot = wiring.snapshot()
+        self.board = wiring.board("control")
+        self._slot = wiring.snapshot(write=True)
         self._mail = [(name, wiring.mailbox(name), wiring.answers(name)) for name in MAILBOXES]
         self.shelf = PolicyShelf(self.plan, self.engine)
         self.notes: list[Decision] = []
@@ -92,8 +92,10 @@ class Control:
         messages = [encode_offer(one) for one in self.shelf.offers]
         self.shelf.offers.clear()
         mail = False
-        for _name, box, answers in self._mail:
+        for name, box, answers in self._mail:
             for payload in box.drain(4):
+                if name != "supervisor":
+                    payload = from_afar(payload)
                 messages.append(payload)
                 mail = True
                 answers.push(self.desk.handle(payload, now, utc, trust))
@@ -359,4 +361,6 @@ class PacedControl:
 
 def run_control(wiring: Wiring) -> None:
     """The control process's whole life."""
-    (PacedControl if wiring.paced else WallControl)(wiring).run()
+    control = (PacedControl if wiring.paced else WallControl)(wiring)
+    wiring.settle("control", None, (identity.CAP_SYS_NICE, identity.CAP_IPC_LOCK))
+    control.run()

@@ -41,10 +41,10 @@ class FieldState:
         self.wiring = wiring
         self.plan = wiring.plan
         self.columns = Columns(self.plan.table)
-        self.image = wiring.inputs()
+        self.image = wiring.inputs(write=True)
         self.outputs = wiring.outputs()
         self.ring = wiring.readings()
-        self.board = wiring.board()
+        self.board = wiring.board("field")
         self.trust = ClockTrust.UNTRUSTED
         self._changes: list[Reported] = []
         self._utc_place = self.plan.table.index[CLOCK_UTC]

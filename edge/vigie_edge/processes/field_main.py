@@ -6,5 +6,7 @@ from vigie_edge.wiring import Wiring
 
 
 async def run_field(wiring: Wiring) -> None:
-    """Serve until told to stop, or until the simulator ends the run."""
-    await (PacedField(wiring) if wiring.paced else WallField(wiring)).run()
+    """Serve until told to stop, or until the simulator ends the run; as its own user once all is mapped."""
+    field = PacedField(wiring) if wiring.paced else WallField(wiring)
+    wiring.settle("field", wiring.users.field)
+    await field.run()

@@ -20,7 +20,7 @@ from vigie_edge.processes.stop import StopFlag
 from vigie_edge.statefiles import AcknowledgedFile, StateFile
 from vigie_edge.telemetry import Publisher, Sample
 from vigie_edge.telemetry_records import Event, Samples
-from vigie_edge.wiring import RING_BYTES, Wiring
+from vigie_edge.wiring import RING_BYTES, UPLINK_FOLDER, Wiring
 from vigie_protocols.errors import TransientError
 
 PENDING_LIMIT = 16 << 20
@@ -66,7 +66,7 @@ class Recorder:
         self.plan = plan = wiring.plan
         spec = plan.gateway.journal
         self.readings, self.scans = wiring.readings(), wiring.scans()
-        self.board = wiring.board()
+        self.board = wiring.board("recorder")
         self.boot = boot_id()
         preamble = msgspec.json.encode(
             {
@@ -96,7 +96,7 @@ class Recorder:
         )
         self.commit_s = spec.commit_ms / 1000
         self._publisher = Publisher(plan)
-        self._acked = AcknowledgedFile(spec.directory)
+        self._acked = AcknowledgedFile(plan.gateway.state_dir / UPLINK_FOLDER)
         self._state = StateFile(plan.gateway.state_dir)
         self._snapshot = wiring.snapshot()
         self._names = [point_metric(name) for name in plan.table.names]
@@ -320,6 +320,7 @@ class Recorder:
 
 def run_recorder(wiring: Wiring) -> None:
     """The recorder process's whole life."""
+    wiring.settle("recorder", None)
     try:
         recorder = Recorder(wiring)
     except OSError as error:

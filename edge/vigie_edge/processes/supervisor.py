@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from vigie_edge import clock
 from vigie_edge.local import LocalDesk
 from vigie_edge.memory.board import Board
+from vigie_edge.memory.ring import Ring
 from vigie_edge.metrics import MetricsPort
 from vigie_edge.processes.alone import retire
 from vigie_edge.processes.child import Child
@@ -89,9 +90,9 @@ class Supervisor:
         }
         self._adopt()
         # Only now: what other code or another file has mapped may not be made another size under its feet.
-        self.board: Board = self.wiring.board()
+        self.board: Board = self.wiring.board("supervisor")
         self._notify = _NotifySocket()
-        self._inherited: Callable[[], list[socket.socket]] = list
+        self._inherited: Callable[[], list[socket.socket | Ring | Board]] = list
         self._progress = (-1, -1)
         self._progress_at = clock.monotonic()
 
@@ -115,7 +116,7 @@ class Supervisor:
             signal.signal(number, self._ask_stop)
         desk = LocalDesk(self.wiring, self.status)
         metrics = MetricsPort(self.wiring, self.status)
-        self._inherited = lambda: [*desk.sockets(), *metrics.sockets()]
+        self._inherited = lambda: [*desk.sockets(), *metrics.sockets(), *desk.mapped(), self.board]
         answered = self.wiring.bells.supervisor
         gc.collect()
         gc.freeze()
@@ -160,8 +161,11 @@ class Supervisor:
                 sys.stderr.write(f"{child.name}: one that was left over is ended\n")
 
     def _leave_inherited(self) -> None:
-        """In a new child: or somebody would go on waiting there for an answer when we are gone."""
-        for inherited in self._inherited():
+        """In a new child: or somebody would go on waiting there for an answer when we are gone.
+
+        Nor may it write what is ours alone, such as requests from the command socket.
+        """
+        for inherited in self._inherited():  # sockets and maps
             inherited.close()
 
     def _reap(self) -> None:

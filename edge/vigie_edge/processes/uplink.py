@@ -23,7 +23,7 @@ from vigie_edge.sending import Sender
 from vigie_edge.silence import FIRST_S, Silence
 from vigie_edge.statefiles import AcknowledgedFile, write_atomic
 from vigie_edge.telemetry_records import Samples, event_decoder, samples_decoder
-from vigie_edge.wiring import Wiring
+from vigie_edge.wiring import UPLINK_FOLDER, Wiring
 from vigie_protocols import channel
 from vigie_protocols.envelope import load_key_ring
 from vigie_protocols.errors import FrameError, InputError, LinkDown, Refused, SignatureError, TransientError
@@ -73,10 +73,11 @@ class Uplink:
         spec = plan.gateway.uplink
         assert spec is not None
         self.gateway = plan.gateway.gateway
-        self.board = wiring.board()
+        self.board = wiring.board("uplink")
         self.boot = boot_id()
         self._inputs = wiring.inputs()
-        self._acked_file = AcknowledgedFile(plan.gateway.journal.directory)
+        folder = plan.gateway.state_dir / UPLINK_FOLDER
+        self._acked_file = AcknowledgedFile(folder)
         directory = plan.gateway.journal.directory / "telemetry"
         self.sender = Sender(directory, spec.live_share, self._acked_file.load())
         self._mailbox = wiring.mailbox("uplink")
@@ -89,7 +90,7 @@ class Uplink:
             except InputError as error:
                 # Telemetry needs no keys; control says by itself that it refuses every policy.
                 sys.stderr.write(f"uplink: no command will be taken: {error}\n")
-        self._intake = CommandIntake(self.gateway, keyring, self._policies / "nonces.json")
+        self._intake = CommandIntake(self.gateway, keyring, folder / "nonces.json")
         self._reported = b""
         self._report_id = -1
         self._report_again = math.inf
@@ -415,5 +416,7 @@ class Uplink:
 
 
 def run_uplink(wiring: Wiring) -> None:
-    """The uplink process's whole life."""
-    Uplink(wiring).run()
+    """The uplink process's whole life: it maps and reads what it needs, then becomes its own user."""
+    uplink = Uplink(wiring)
+    wiring.settle("uplink", wiring.users.uplink)
+    uplink.run()
