@@ -189,7 +189,7 @@ def test_a_broker_that_denies_is_an_alarm_until_it_takes_what_comes(tmp_path: Pa
         bench = Bench(tmp_path, broker)
         try:
             shelf = tmp_path / "state" / "policies"
-            shelf.mkdir()
+            shelf.mkdir(exist_ok=True)
             (shelf / "reported.json").write_text("{}")
             board = bench.wiring.board()
             bench.until(lambda: board.get("uplink.denied_now"))
