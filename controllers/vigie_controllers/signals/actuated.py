@@ -29,6 +29,8 @@ class ActuatedConfig(Strict):
     ``min_gap_s`` within ``reduce_over_s``. recall: ``min`` calls the phase always, ``max`` also keeps it to
     its maximum, ``ped`` calls its pedestrians, ``soft`` calls it when nobody else is called.
     dual_entry: phases that begin beside a called phase when their own ring has nobody.
+    simultaneous_gap: greens of two rings cross a barrier only when both have their gap at once; else a
+    phase that had its gap and waits for the other ring is not extended again.
     blind_green_s: green of a phase whose detectors cannot be believed.
     call_within_m, extend_within_m: zones that call and that extend, metres before the stop line.
     """
@@ -47,6 +49,7 @@ class ActuatedConfig(Strict):
     default_recall: Recall = "none"
     recall: dict[int, Recall] = Field(default_factory=dict)
     dual_entry: tuple[int, ...] = ()
+    simultaneous_gap: bool = True
     blind_green_s: float = Field(default=20.0, ge=5.0, le=120.0)
     call_within_m: float = Field(default=50.0, gt=0.0, le=500.0)
     extend_within_m: float = Field(default=35.0, gt=0.0, le=500.0)
@@ -71,6 +74,7 @@ class Actuated:
         check_greens(plan, name, self._max, given)
         self._before, self._over = config.reduce_before_s, config.reduce_over_s
         self._blind_green = config.blind_green_s
+        self._latches = not config.simultaneous_gap
         self._recalls(config)
         self._dual = 0
         for number in config.dual_entry:
@@ -81,6 +85,7 @@ class Actuated:
         count = len(plan.ids)
         self._locked = 0
         self._ped = 0
+        self._out = 0
         self._green = self._near = 0
         self._now = -FOREVER
         self._begun = [0.0] * count
@@ -121,9 +126,10 @@ class Actuated:
         green = greens(status)
         ended = self._green & ~green
         decisions = self._ends(now, ended) if ended and status.mode == "run" else ()
+        fresh = green & ~self._green
         self._remember(now, status, green)
         call, ped_call = self._calls(green, status)
-        force_off = self._endings(now, status, green, call) if status.mode == "run" else 0
+        force_off = self._endings(now, status, green, fresh, call) if status.mode == "run" else 0
         for p in range(len(status.phases)):
             if self._conflict[p] is not None:  # no second walk while others wait
                 ped_call &= ~(green & 1 << p)
@@ -164,6 +170,7 @@ class Actuated:
                 self._conflict[p] = None
                 self._why[p] = ""
                 self._begun[p] = now
+                self._out &= ~bit
             if (sensing.near | self._near) & bit:
                 self._last_on[p] = now
         self._near = sensing.near
@@ -183,11 +190,11 @@ class Actuated:
             bit = 1 << p
             if self._dual & bit and not call & bit:
                 own = sum(1 << q for q in plan.rings[plan.ring[p]]) & plan.barriers[plan.barrier[p]]
-                if not call & own and call & plan.company[p]:
+                if not (call | green) & own and call & plan.company[p]:
                     call |= bit
         return call, ped
 
-    def _endings(self, now: float, status: Status, green: int, call: int) -> int:
+    def _endings(self, now: float, status: Status, green: int, fresh: int, call: int) -> int:
         """The greens to end now; sets when to look again."""
         plan, sensing = self._plan, self._sensing
         force_off = 0
@@ -198,10 +205,11 @@ class Actuated:
                 continue
             if not call & ~green & ~plan.company[p]:
                 self._conflict[p] = None
+                self._out &= ~bit
                 continue
             conflict = self._conflict[p]
-            if conflict is None:
-                self._conflict[p] = conflict = now
+            if conflict is None:  # somebody who waited already has waited since this green began
+                self._conflict[p] = conflict = phase.since if fresh & bit else now
             longest = self._blind_green if sensing.blind & bit else self._max[p]
             max_at = conflict + min(longest, self._max[p])
             if sensing.blind & bit or self._max_recall & bit or sensing.near & bit:
@@ -212,8 +220,11 @@ class Actuated:
             if phase.ped is not Ped.DONT_WALK:
                 ready = max(ready, now + 0.1)
             at = max(ready, min(max_at, gap_at))
-            if now >= at - EPS:
+            if self._out & bit and now >= ready - EPS:
                 force_off |= bit
+            elif now >= at - EPS:
+                force_off |= bit
+                self._out |= bit if self._latches else 0
                 self._why[p] = "max-out" if max_at <= gap_at else "gap-out"
             else:
                 due = min(due, at)
@@ -249,6 +260,7 @@ class Actuated:
             "near": self._near,
             "begun": list(self._begun),
             "ped": self._ped,
+            "out": self._out,
             "green": self._green,
             "last_on": list(self._last_on),
             "conflict": list(self._conflict),
@@ -260,6 +272,7 @@ class Actuated:
         if len(state["last_on"]) != len(self._last_on):
             raise ValueError("the snapshot belongs to another site")
         self._locked, self._ped, self._green = state["locked"], state["ped"], state["green"]
+        self._out = state["out"]
         self._last_on, self._conflict = list(state["last_on"]), list(state["conflict"])
         self._why = list(state["why"])
         self._now, self._near, self._begun = state["now"], state["near"], list(state["begun"])
