@@ -5,10 +5,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vigie_controllers.lighting.domain import LIGHTING_KINDS, LightingDomain
+from vigie_controllers.lighting.domain import LightingDomain
+from vigie_controllers.lighting.kinds import LIGHTING_KINDS
 from vigie_controllers.loops import ControllerKind, Domain, GuardedLoop, LoopSpec, ParamError
-from vigie_controllers.signals.domain import SIGNAL_KINDS, SignalDomain
-from vigie_controllers.water.domain import WATER_KINDS, WaterDomain
+from vigie_controllers.signals.domain import SignalDomain
+from vigie_controllers.signals.kinds import SIGNAL_KINDS
+from vigie_controllers.water.domain import WaterDomain
+from vigie_controllers.water.kinds import WATER_KINDS
 
 DomainFactory = Callable[[Mapping[str, Any], Mapping[str, str]], Domain[Any, Any]]
 """Makes a domain from a loop's ``site`` and ``points``; raises pydantic's ValidationError or ValueError."""

@@ -4,17 +4,13 @@ Decided on the sun's elevation at the cabinet, not on tables, and in hours from 
 solar one, half-way between dusk and dawn), so that no change of civil time moves the lamps.
 """
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field, model_validator
 
 from vigie_controllers.contract import Decision, State
+from vigie_controllers.lighting.domain import LightingDomain
 from vigie_controllers.lighting.site import LightingSite
 from vigie_controllers.lighting.words import LightingInputs, LightingOutputs, good_lux
 from vigie_controllers.loops import Strict
-
-if TYPE_CHECKING:
-    from vigie_controllers.lighting.domain import LightingDomain
 
 ASTRO, FULL_NIGHT = "lighting.astro", "lighting.full_night"
 FULL = 100.0
@@ -80,7 +76,7 @@ class AstroController:
         self._gloomy = False
 
     @classmethod
-    def of(cls, config: AstroConfig, domain: "LightingDomain") -> "AstroController":
+    def of(cls, config: AstroConfig, domain: LightingDomain) -> "AstroController":
         """A controller for this cabinet; raises ValueError naming a parameter outside the envelope."""
         site = domain.site
         _check_dusk(config.on_below_deg, site)
@@ -177,7 +173,7 @@ class FullNightController:
         self._lit: bool | None = None
 
     @classmethod
-    def of(cls, config: FullNightConfig, domain: "LightingDomain") -> "FullNightController":
+    def of(cls, config: FullNightConfig, domain: LightingDomain) -> "FullNightController":
         """A controller for this cabinet; raises ValueError when the dusk is below the guard's."""
         _check_dusk(config.on_below_deg, domain.site)
         return cls(config, domain.site)

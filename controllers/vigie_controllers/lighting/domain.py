@@ -4,19 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from vigie_controllers.lighting.astro import (
-    ASTRO,
-    FULL_NIGHT,
-    AstroConfig,
-    AstroController,
-    FullNightConfig,
-    FullNightController,
-)
 from vigie_controllers.lighting.guard import FULL, LightingGuard
 from vigie_controllers.lighting.site import LightingSite, lighting_roles
 from vigie_controllers.lighting.sun import Sun, sun_at
 from vigie_controllers.lighting.words import LightingInputs, LightingOutputs
-from vigie_controllers.loops import ControllerKind, Domain
+from vigie_controllers.loops import Domain
 from vigie_controllers.roles import Binding, bind
 from vigie_protocols.points import Reading, Value
 
@@ -118,10 +110,3 @@ class LightingDomain(Domain[LightingInputs, LightingOutputs]):
         return LightingOutputs(
             (FULL,) * len(self.site.segments), (FULL,) * len(self.site.lamp_segments), contactor=True
         )
-
-
-LIGHTING_KINDS: tuple[ControllerKind, ...] = (
-    ControllerKind(ASTRO, "lighting", AstroConfig, AstroController.of),
-    ControllerKind(FULL_NIGHT, "lighting", FullNightConfig, FullNightController.of),
-)
-"""The kinds of controller for lighting."""

@@ -8,12 +8,9 @@ from vigie_controllers.signals.checks import check_site
 from vigie_controllers.signals.diagnosis import NO_READING
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.invariant import Invariant, flash_lamps
-from vigie_controllers.signals.kinds import SIGNAL_KINDS
 from vigie_controllers.signals.site import SignalSite
 from vigie_controllers.signals.words import Frame, SignalInputs, SignalWants
 from vigie_protocols.points import Reading, Value
-
-__all__ = ["SIGNAL_KINDS", "SignalDomain"]
 
 COMMANDS = ("hold", "force_off", "omit", "call")
 """What a cabinet takes per phase, role ``phase.<n>.<command>``, in the order of the written values."""

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from vigie_controllers.loops import ControllerKind, Domain
+from vigie_controllers.loops import Domain
 from vigie_controllers.roles import Binding, bind
 from vigie_controllers.water.guard import PumpGuard
-from vigie_controllers.water.level import LevelConfig, LevelController
 from vigie_controllers.water.site import WaterSite, water_roles
 from vigie_controllers.water.words import PumpInput, WaterInputs, WaterOutputs
 from vigie_protocols.points import Reading, Value
@@ -129,9 +128,3 @@ class WaterDomain(Domain[WaterInputs, WaterOutputs]):
 
 def _put(row: tuple[T, ...], place: int, value: T) -> tuple[T, ...]:
     return (*row[:place], value, *row[place + 1 :])
-
-
-WATER_KINDS: tuple[ControllerKind, ...] = (
-    ControllerKind("water.level", "water", LevelConfig, LevelController.of),
-)
-"""The kinds of controller for water."""

@@ -4,17 +4,15 @@ A storm policy is nothing but other levels: start earlier to make room, hold the
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from vigie_controllers.contract import Decision, State
 from vigie_controllers.loops import Strict
+from vigie_controllers.water.domain import WaterDomain
 from vigie_controllers.water.site import WaterSite
 from vigie_controllers.water.words import WaterInputs, WaterOutputs, contact, level_of, plausible
-
-if TYPE_CHECKING:
-    from vigie_controllers.water.domain import WaterDomain
 
 KIND = "water.level"
 
@@ -76,7 +74,7 @@ class LevelController:
         self._last: float | None = None
 
     @classmethod
-    def of(cls, config: LevelConfig, domain: "WaterDomain") -> "LevelController":
+    def of(cls, config: LevelConfig, domain: WaterDomain) -> "LevelController":
         """A controller for this station; raises ValueError naming a level outside the guard's envelope."""
         _check(config, domain.site)
         return cls(config, domain.site)

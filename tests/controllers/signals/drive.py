@@ -5,7 +5,8 @@ from typing import Any
 
 from vigie_controllers.contract import Decision, Intervention
 from vigie_controllers.loops import GuardedLoop, build_controller
-from vigie_controllers.signals.domain import SIGNAL_KINDS, SignalDomain
+from vigie_controllers.signals.domain import SignalDomain
+from vigie_controllers.signals.kinds import SIGNAL_KINDS
 from vigie_controllers.signals.words import PhaseState
 from vigie_protocols.points import Quality, Reading, Value
 
