@@ -6,7 +6,7 @@ order of the controllers gives priority. The guard comes last and no policy can 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -59,6 +59,21 @@ class LoopSpec(Strict):
 _NONE: Mapping[str, str] = {}
 
 
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a domain's observer saw in one scan; nothing that controls depends on it.
+
+    events: (UTC in tenths of a second since 1970, code, parameter), the codes as the domain's field numbers
+    them. figures: of a period that has just ended, by name; None where a figure has no meaning for it.
+    """
+
+    events: tuple[tuple[int, int, int], ...] = ()
+    figures: Mapping[str, float | None] = field(default_factory=dict)
+
+
+_QUIET = Observed()
+
+
 class Domain(ABC, Generic[I, O]):
     """What one kind of site adds to the generic loop."""
 
@@ -67,6 +82,8 @@ class Domain(ABC, Generic[I, O]):
     writes: tuple[str, ...]
     """Names of the points this loop writes, in the order ``values`` gives them."""
     guard: Guard[I, O]
+    measured: tuple[str, ...] = ()
+    """Names of the figures that ``observe`` gives."""
 
     @abstractmethod
     def inputs(self, clock: Reading[float], overrun: bool, readings: Sequence[Reading[Value]]) -> I:
@@ -91,6 +108,23 @@ class Domain(ABC, Generic[I, O]):
     def conditions(self) -> Mapping[str, str]:
         """Points this loop does not believe, with the reason: alarms. The same object while nothing changed."""
         return _NONE
+
+    def observe(
+        self, now: float, clock: Reading[float], outputs: O, decisions: Sequence[Decision]
+    ) -> Observed:
+        """Look at what this scan brought, after everything was decided."""
+        return _QUIET
+
+    def measures(self, now: float) -> dict[str, Any]:
+        """The figures of the last period and of the one under way, for people."""
+        return {}
+
+    def observed(self) -> State:
+        """The observer's exact state."""
+        return {}
+
+    def observe_on(self, state: State) -> None:
+        """Take up the observer's exact state, for replay."""
 
     @abstractmethod
     def failsafe(self) -> O:
@@ -147,6 +181,7 @@ class LoopStep:
     decisions: tuple[Decision, ...]
     interventions: tuple[Intervention, ...]
     active: int
+    observed: Observed = _QUIET
 
 
 Staged = dict[int, tuple[dict[str, Any], Controller[Any, Any]]]
@@ -171,6 +206,7 @@ class GuardedLoop(Generic[I, O]):
         self._params: list[dict[str, Any]] = [dict(params) for params in self.defaults]
         self._controllers = [build_controller(kind, params, domain) for kind, params in controllers]
         self._faults: list[str] = [""] * len(controllers)
+        self._observer_fault = ""
 
     def stage(self, overrides: Mapping[str, Mapping[str, Any]]) -> Staged:
         """Build what ``overrides`` (kind -> parameters over the local defaults) would change.
@@ -235,7 +271,18 @@ class GuardedLoop(Generic[I, O]):
             outputs = domain.failsafe()
             self.replaced("the fail-safe was shown")
         decisions.extend(outputs.decisions)
-        return LoopStep(domain.values(outputs), tuple(decisions), tuple(interventions), active)
+        observed = self._observe(now, clock, outputs, decisions)
+        return LoopStep(domain.values(outputs), tuple(decisions), tuple(interventions), active, observed)
+
+    def _observe(self, now: float, clock: Reading[float], outputs: O, decisions: list[Decision]) -> Observed:
+        try:
+            return self.domain.observe(now, clock, outputs, decisions)
+        except Exception as error:  # noqa: BLE001 - measures must never cost a scan
+            fault = f"{type(error).__name__}: {error}"
+            if fault != self._observer_fault:
+                self._observer_fault = fault
+                decisions.append(Decision("observer", self.name, "observer-fault", fault))
+            return _QUIET
 
     def replaced(self, why: str) -> None:
         """Tell the guard that the devices were given other values than its outputs; most guards need not know."""
@@ -275,6 +322,8 @@ class GuardedLoop(Generic[I, O]):
             ],
             "guard": self.domain.guard.snapshot(),
             "faults": list(self._faults),
+            "observed": self.domain.observed(),
+            "observer_fault": self._observer_fault,
         }
 
     def restore(self, state: State) -> None:
@@ -295,7 +344,8 @@ class GuardedLoop(Generic[I, O]):
     def resume(self, state: State) -> None:
         """Take up the exact state, timers too: for replay, where the snapshot is what really ran."""
         self.restore(state)
-        self._faults = list(state["faults"])
+        self._faults, self._observer_fault = list(state["faults"]), state["observer_fault"]
+        self.domain.observe_on(state["observed"])
         resume = getattr(self.domain.guard, "resume", None)
         if resume is not None:
             resume(state["guard"])

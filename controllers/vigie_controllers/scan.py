@@ -42,6 +42,8 @@ class ScanOutcome:
     values: one per output of the engine, in its order, already through the gate.
     decisions, interventions: what was decided anew and where guards or gate began to step in.
     loops: names of the loops that ran. alarms: those that began or ended.
+    events: (loop, UTC in tenths of a second, code, parameter) as the loops' observers saw them; figures: (loop,
+    what it counted over a period that has just ended).
     """
 
     values: tuple[Value, ...]
@@ -49,6 +51,8 @@ class ScanOutcome:
     interventions: tuple[Intervention, ...]
     loops: tuple[str, ...]
     alarms: tuple[AlarmChange, ...] = ()
+    events: tuple[tuple[str, int, int, int], ...] = ()
+    figures: tuple[tuple[str, dict[str, float | None]], ...] = ()
 
 
 class _Bound:
@@ -171,6 +175,8 @@ class ScanEngine:
         forces = self.leases.forces
         held = self._held
         reported: tuple[AlarmChange, ...] = ()
+        events: list[tuple[str, int, int, int]] = []
+        figures: list[tuple[str, dict[str, float | None]]] = []
         ran: list[str] = []
         for bound in self.loops:
             fresh = image.frame != bound.last_frame
@@ -190,6 +196,11 @@ class ScanEngine:
                 held[place] = value
             decisions.extend(step.decisions)
             interventions.extend(step.interventions)
+            observed = step.observed
+            if observed.events:
+                events.extend((bound.loop.name, *event) for event in observed.events)
+            if observed.figures:
+                figures.append((bound.loop.name, dict(observed.figures)))
             conditions = bound.loop.domain.conditions()
             if conditions is not bound.conditions:
                 bound.conditions = conditions
@@ -201,7 +212,13 @@ class ScanEngine:
         passed = self.gate.permit(now, held, image.readings)
         interventions.extend(passed.interventions)
         return ScanOutcome(
-            passed.values, tuple(decisions), self._fresh(now, interventions), tuple(ran), alarms
+            passed.values,
+            tuple(decisions),
+            self._fresh(now, interventions),
+            tuple(ran),
+            alarms,
+            tuple(events),
+            tuple(figures),
         )
 
     def _fresh(self, now: float, interventions: list[Intervention]) -> tuple[Intervention, ...]:
@@ -220,6 +237,11 @@ class ScanEngine:
     def effective(self) -> dict[str, dict[str, dict[str, Any]]]:
         """The parameters in force: loop -> kind -> parameters."""
         return {one.loop.name: one.loop.effective() for one in self.loops}
+
+    def measures(self, now: float) -> dict[str, dict[str, Any]]:
+        """What the loops' observers have counted: loop -> figures of the last period and of the one under way."""
+        told = {one.loop.name: one.loop.domain.measures(now) for one in self.loops}
+        return {name: figures for name, figures in told.items() if figures}
 
     def faults(self) -> tuple[Fault, ...]:
         """What the guards have latched, until a named person resets it."""

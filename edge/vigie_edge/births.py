@@ -1,12 +1,13 @@
 """What the gateway's Sparkplug births say: every metric it will ever use, with what field reads now."""
 
+from collections.abc import Iterable
 from importlib.metadata import version
 
 from vigie_edge.config import FIRST_DEVICE_POINT
 from vigie_edge.memory.image import TwoSlot
 from vigie_edge.wiring import Wiring
 from vigie_protocols import channel
-from vigie_protocols.points import CLOCK_TRUST, ClockTrust, ValueType
+from vigie_protocols.points import CLOCK_TRUST, ClockTrust, Value, ValueType
 from vigie_protocols.sparkplug.model import DataType, Metric
 
 _TYPES = {
@@ -28,6 +29,7 @@ class Births:
         self._wiring = wiring
         self._plan = wiring.plan
         self._inputs = inputs
+        self._measured: dict[str, tuple[Value | None, int]] = dict.fromkeys(wiring.plan.measured, (None, 0))
         table = self._plan.table
         self.types = {name: int(_TYPES[kind]) for name, kind in zip(table.names, table.types, strict=True)}
 
@@ -40,7 +42,17 @@ class Births:
             Metric("Agent/Version", version("vigie"), text),
             Metric("Agent/District", self._plan.gateway.site.district, text),
             Metric("clock/trust", int(trust), self.types[CLOCK_TRUST]),
+            *(
+                Metric(name, value, int(DataType.DOUBLE), quality=quality)
+                for name, (value, quality) in self._measured.items()
+            ),
         ]
+
+    def measured(self, samples: Iterable[tuple[str, Value, int]]) -> None:
+        """Remember the newest figures: a birth repeats them. samples: (metric, value, quality)."""
+        for name, value, quality in samples:
+            if name in self._measured:
+                self._measured[name] = (value if quality else None, WIRE_QUALITY[quality])
 
     def devices(self) -> dict[str, list[Metric]]:
         """Every device's points with their values as field last read them."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vigie_edge import tools
+from vigie_edge import signalview, tools
 from vigie_protocols.errors import InputError, Problem, VigieError, input_error
 
 app = typer.Typer(
@@ -208,6 +208,7 @@ def confirm(config: Config) -> None:
 
 
 tools.register(app)
+signalview.register(app)
 
 if __name__ == "__main__":
     main()

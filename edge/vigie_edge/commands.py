@@ -99,6 +99,8 @@ class CommandDesk:
                     {"point": one.point, "severity": one.severity, "reason": one.reason} for one in active
                 ]
             }
+        if action == "measures":
+            return {"measures": self._engine.measures(now)}
         if action == "effective":
             return {"effective": self._engine.effective()}
         if action == "policy.show":

@@ -34,6 +34,7 @@ class Plan:
     """One gateway, checked and compiled.
 
     assembly: the shape of its engine. layout: hash of its points, order and types included.
+    measured: names of the gateway's metrics that its loops' observers give.
     configuration_hash: of gateway file, profiles and version; changes when any of them does.
     """
 
@@ -41,6 +42,7 @@ class Plan:
     assembly: Assembly
     layout: int
     configuration_hash: str
+    measured: tuple[str, ...] = ()
 
     @property
     def gateway(self) -> Gateway:
@@ -100,13 +102,21 @@ def load_plan(file: Path) -> Plan:
             gateway.safety.expiry_s(gateway.scan_s),
             configuration.heartbeats,
         )
-        assembly.engine()
+        engine = assembly.engine()
     except ParamError as error:
         number = next(place for place, spec in enumerate(specs) if spec.name == error.kind)
         raise InputError([check.wrong(specs[number], number, error)]) from error
     except ValueError as error:
         raise InputError([Problem(str(file), "devices", "", str(error), "Correct the profile.")]) from error
-    return Plan(configuration, assembly, layout_hash(table), _hash(configuration))
+    measured = tuple(
+        measure_metric(one.loop.name, name) for one in engine.loops for name in one.loop.domain.measured
+    )
+    return Plan(configuration, assembly, layout_hash(table), _hash(configuration), measured)
+
+
+def measure_metric(loop: str, name: str) -> str:
+    """The gateway's metric that carries a figure of a loop's observer."""
+    return f"Measures/{loop}/{name}"
 
 
 def code_hash() -> str:

@@ -59,6 +59,10 @@ class Scan(msgspec.Struct, tag="s", array_like=True, frozen=True):
     """How many of the decisions, the first ones, came from around the engine: replay does not make them."""
     blind: bool = False
     """Field had fallen silent: every reading of the image counted as bad."""
+    events: list[tuple[str, int, int, int]] = []
+    """High-resolution events: (loop, UTC in tenths of a second, code, parameter)."""
+    figures: list[tuple[str, dict[str, float | None]]] = []
+    """(loop, name -> figure) of periods that ended in this scan."""
 
 
 class Snapshot(msgspec.Struct, tag="p", array_like=True, frozen=True):

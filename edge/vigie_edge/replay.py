@@ -26,7 +26,10 @@ from vigie_protocols.points import ClockTrust, Value
 
 @dataclass(frozen=True)
 class Difference:
-    """One scan that came out otherwise. what: decisions, interventions, outputs, alarms or state."""
+    """One scan that came out otherwise.
+
+    what: decisions, interventions, outputs, alarms, events, figures or state.
+    """
 
     scan: int
     utc: float
@@ -203,6 +206,8 @@ class Replay:
                 scan.alarms,
                 [(one.point, one.active, one.severity, one.reason) for one in outcome.alarms],
             ),
+            ("events", scan.events, outcome.events),
+            ("figures", scan.figures, outcome.figures),
         ]
         for what, recorded, replayed in told:
             if msgspec.msgpack.encode(recorded) != msgspec.msgpack.encode(replayed):

@@ -1,6 +1,7 @@
 """A junction with bare lamps in wall-clock time: control killed in mid-phase never trips the conflict monitor."""
 
 import asyncio
+import json
 import threading
 import time
 from dataclasses import replace
@@ -96,6 +97,8 @@ def test_control_killed_in_mid_phase_ends_the_movement_lawfully(tmp_path: Path) 
                 )
                 until(corner.green, why="for green again")
                 assert trips == [], [trip.reason for trip in trips]
+            told = json.loads(agent.cli("measures", "--config", str(file), "--json").stdout)[junction.name]
+            assert told["so_far"]["1/green_s"] >= 0.0
             assert agent.stop() == 0
             assert trips == [], [trip.reason for trip in trips]
             ran = agent.cli("replay", str(agent.journal), "--config", str(file))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from vigie_controllers.contract import State
 from vigie_controllers.signals.diagnosis import Diagnosis, number_of
+from vigie_controllers.signals.localtime import Zone
 from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.profile import StandIn
 from vigie_controllers.signals.site import SignalSite
@@ -42,7 +43,7 @@ class DetectorBank:
             buttons |= mask if button else 0
         # A phase nobody watches must be taken as waiting; one that only pedestrians call need not be.
         self._blind = plan.all & ~vehicles & ~(buttons & self._ped_only(site, plan))
-        self._diagnosis = Diagnosis(detectors)
+        self._diagnosis = Diagnosis(detectors, Zone(site.time_zone))
         self._stand_ins = {
             k: StandIn(max(1.0 / plan.max_red[plan.place[number]] for number in one.phases))
             for k, one in enumerate(detectors)
@@ -55,6 +56,11 @@ class DetectorBank:
         self.due = -FOREVER
         self._green = 0
         self._readings: Sequence[Reading[Value]] | None = None
+
+    @property
+    def values(self) -> Sequence[float | None]:
+        """The detectors' newest readings as numbers, in the site's order; None where one cannot be read."""
+        return self._diagnosis.values
 
     @staticmethod
     def _ped_only(site: SignalSite, plan: Plan) -> int:

@@ -7,6 +7,7 @@ The words are those of NEMA TS 2 (max presence, no activity, erratic output), pu
 from collections.abc import Sequence
 
 from vigie_controllers.contract import State
+from vigie_controllers.signals.localtime import Zone
 from vigie_controllers.signals.profile import FOREVER, Profile
 from vigie_controllers.signals.site import Detector
 from vigie_protocols.points import Quality, Reading, Value
@@ -41,13 +42,13 @@ def number_of(reading: Reading[Value]) -> float | None:
 class Diagnosis:
     """Watches the readings of ``detectors``, in their order. values: the newest as numbers, None where bad."""
 
-    def __init__(self, detectors: Sequence[Detector]) -> None:
+    def __init__(self, detectors: Sequence[Detector], zone: Zone) -> None:
         count = len(detectors)
         self._detectors = tuple(detectors)
         self._counting = [one.kind in _COUNTING for one in detectors]
         self._limit = [LEAPS if one.kind in _COUNTING else one.chatter_per_min for one in detectors]
         self._peers = [self._beside(k) for k in range(count)]
-        self.profile = Profile(count)
+        self.profile = Profile(count, zone)
         self.values: list[float | None] = [None] * count
         self._changed: list[float | None] = [None] * count
         self._window = [0.0] * count

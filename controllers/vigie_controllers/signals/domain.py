@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vigie_controllers.loops import Domain
+from vigie_controllers.contract import Decision, State
+from vigie_controllers.loops import Domain, Observed
 from vigie_controllers.signals.checks import check_site
 from vigie_controllers.signals.diagnosis import NO_READING
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.invariant import Invariant, flash_lamps
+from vigie_controllers.signals.measures.observer import Observer
 from vigie_controllers.signals.site import SignalSite
 from vigie_controllers.signals.words import Frame, SignalInputs, SignalWants
 from vigie_protocols.points import Reading, Value
@@ -57,6 +59,8 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         self._outputs: SignalWants | None = None
         self._values: tuple[Value, ...] = ()
         self.guard = SignalGuard(site, self._heartbeat)
+        self._observer = Observer(site, self.guard)
+        self.measured = self._observer.names
         self._bound = {one.id: points[f"detector.{one.id}"] for one in site.detectors}
         self._failed: Mapping[str, str] = self.guard.bank.failed
         self._conditions: Mapping[str, str] = {}
@@ -147,6 +151,25 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
                 self._bound[name]: f"is not believed (detector {name}: {why})" for name, why in failed.items()
             }
         return self._conditions
+
+    def observe(
+        self, now: float, clock: Reading[float], outputs: SignalWants, decisions: Sequence[Decision]
+    ) -> Observed:
+        """High-resolution events and figures."""
+        return self._observer.look(now, clock, self._frame, outputs.lamps, decisions)
+
+    def measures(self, now: float) -> dict[str, Any]:
+        """``<phase>/<name>`` -> figure, of the last whole period and of the one under way."""
+        observer = self._observer
+        return {"ended_utc": observer.latest_utc, "last": observer.latest, "so_far": observer.so_far(now)}
+
+    def observed(self) -> State:
+        """The observer's exact state."""
+        return self._observer.snapshot()
+
+    def observe_on(self, state: State) -> None:
+        """Take up the observer's exact state."""
+        self._observer.resume(state)
 
     def failsafe(self) -> SignalWants:
         """Flash; for a cabinet no request at all, so that it runs by itself."""

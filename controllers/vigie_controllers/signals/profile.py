@@ -1,12 +1,12 @@
 """The historic profile: how many vehicles each detector saw, by hour of the week, learnt on the gateway.
 
 It tells when silence is no longer believable, and it stands in for a detector that has failed. Memory is
-bounded: 168 whole numbers per detector. Hours are those of UTC, so that nothing here needs a calendar; after
-a change to or from summer time a week of hours is learnt anew. Without a trusted clock nothing is learnt and
-nothing is expected.
+bounded: 168 whole numbers per detector. Hours are those of the clock on the wall, as traffic follows it.
+Without a trusted clock nothing is learnt and nothing is expected.
 """
 
 from vigie_controllers.contract import State
+from vigie_controllers.signals.localtime import Zone
 from vigie_protocols.points import Reading
 
 HOURS = 168
@@ -25,12 +25,14 @@ FOREVER = 1e18
 class Profile:
     """Expected volumes of ``count`` detectors. due: when ``turn`` wants to be called (monotonic seconds)."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, zone: Zone) -> None:
+        self._zone = zone
+        self._shift = 0
         self._rows = [[UNKNOWN] * HOURS for _ in range(count)]
         self._texts = [""] * count
         self._seen = [0] * count
         self._spoilt = [False] * count
-        self._hour = -1
+        self._hour = -1  # since 1970, UTC
         self._whole = False
         self._ahead = 0.0
         self.due = NEVER
@@ -47,12 +49,17 @@ class Profile:
             return
         follows = hour == self._hour + 1
         if follows and self._whole:
-            self._learn(self._hour % HOURS)
+            self._learn(self._place(self._hour))
+        self._shift = self._zone.offset(clock.value) // 3600
         # The first hour is met in its middle; only what comes right after an hour is seen from its beginning.
         self._whole = follows
         self._hour = hour
         self._seen = [0] * len(self._seen)
         self._spoilt = [False] * len(self._spoilt)
+
+    def _place(self, hour: int) -> int:
+        """An hour's place in the week."""
+        return (hour + self._shift) % HOURS
 
     def _learn(self, place: int) -> None:
         for k, row in enumerate(self._rows):
@@ -74,7 +81,7 @@ class Profile:
         """Vehicles per hour to expect now; None when this hour of the week, or the hour itself, is unknown."""
         if self._hour < 0:
             return None
-        row = self._rows[k][self._hour % HOURS]
+        row = self._rows[k][self._place(self._hour)]
         return None if row == UNKNOWN else float(row)
 
     def silence_ends(self, k: int, since: float, vehicles: float) -> float:
@@ -88,7 +95,7 @@ class Profile:
         hour = int(at // HOUR_S)
         left = vehicles
         for number in range(hour, hour + LOOK_AHEAD):
-            row = self._rows[k][number % HOURS]
+            row = self._rows[k][self._place(number)]
             until = (number + 1) * HOUR_S
             if row not in (0, UNKNOWN):
                 took = left / row * HOUR_S
@@ -106,6 +113,7 @@ class Profile:
             "spoilt": list(self._spoilt),
             "hour": self._hour,
             "whole": self._whole,
+            "shift": self._shift,
             "ahead": self._ahead,
             "due": self.due,
         }
@@ -126,7 +134,7 @@ class Profile:
         """Take up an exact state."""
         self.restore(state)
         self._seen, self._spoilt = list(state["seen"]), list(state["spoilt"])
-        self._hour, self._whole = state["hour"], state["whole"]
+        self._hour, self._whole, self._shift = state["hour"], state["whole"], state["shift"]
         self._ahead, self.due = state["ahead"], state["due"]
 
 

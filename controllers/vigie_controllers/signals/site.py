@@ -141,7 +141,8 @@ class SignalSite(Strict):
     ``cabinet``: a controller cabinet takes ``phase.<n>.hold|force_off|omit|call`` and makes lamps itself.
     conflicts: pairs of channel ids that may never show green, yellow, walk or pedestrian clearance
     together. fallback_green_s: green of each phase when no controller can speak. time_zone: of the times of day
-    in schedules, a name known to ``localtime`` or a POSIX rule.
+    in schedules, a name known to ``localtime`` or a POSIX rule. measures_s: length of the periods over which
+    measures are counted.
     """
 
     actuation: Literal["lamps", "cabinet"] = "lamps"
@@ -154,3 +155,4 @@ class SignalSite(Strict):
     startup: Startup = Startup()
     fallback_green_s: float = Field(default=20.0, ge=5.0, le=120.0)
     time_zone: str = Field(default="America/Toronto", max_length=64)
+    measures_s: float = Field(default=900.0, ge=60.0, le=3600.0)

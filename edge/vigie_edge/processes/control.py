@@ -135,6 +135,8 @@ class Control:
             [(one.point, one.active, one.severity, one.reason) for one in outcome.alarms],
             noted,
             image.frame < 0,
+            list(outcome.events),
+            list(outcome.figures),
         )
         self._record(encode(record))
         if decisions or outcome.interventions or changed or outcome.alarms:

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from vigie_edge import clock, records
-from vigie_edge.config import FIRST_DEVICE_POINT, code_hash
+from vigie_edge.config import FIRST_DEVICE_POINT, code_hash, measure_metric
 from vigie_edge.journal.journal import Journal
 from vigie_edge.journal.segment import Kind
 from vigie_edge.processes.stop import StopFlag
@@ -22,6 +22,7 @@ from vigie_edge.telemetry import Publisher, Sample
 from vigie_edge.telemetry_records import Event, Samples
 from vigie_edge.wiring import RING_BYTES, UPLINK_FOLDER, Wiring
 from vigie_protocols.errors import TransientError
+from vigie_protocols.points import Value
 
 PENDING_LIMIT = 16 << 20
 """Bytes kept in memory while the disk refuses; beyond it the rings fill, and then count what they lose."""
@@ -216,6 +217,8 @@ class Recorder:
         points = self.plan.output_points
         outputs = [(points[place] + FIRST_DEVICE_POINT, value) for place, value in record.outputs]
         self._samples(self._publisher.outputs(record.now, outputs), *when)
+        for loop, figures in record.figures:
+            self._figures(loop, figures, *when)
         for source, subject, what, reason in record.decisions:
             self._event(source, subject, what, reason, *when)
         for rule, subject, reason in record.interventions:
@@ -263,6 +266,18 @@ class Recorder:
             record = Samples(device, utc, now, self.boot, trust, rows)
             self.telemetry.append(Kind.SAMPLES, msgspec.msgpack.encode(record))
             self._taken += len(rows)
+
+    def _figures(
+        self, loop: str, figures: Mapping[str, float | None], now: float, utc: float, trust: int
+    ) -> None:
+        """A period's figures as the gateway's own metrics; one without a meaning this time is of bad quality."""
+        rows: list[tuple[str, Value, int]] = [
+            (measure_metric(loop, name), value or 0.0, 0 if value is None else 2)
+            for name, value in figures.items()
+        ]
+        record = Samples("", utc, now, self.boot, trust, rows)
+        self.telemetry.append(Kind.SAMPLES, msgspec.msgpack.encode(record))
+        self._taken += len(rows)
 
     def _event(
         self,

@@ -261,6 +261,8 @@ class Uplink:
                 point = f"{samples.device}/{name}" if samples.device else f"${name}"
                 datatype = self._types.get(point, int(DataType.DOUBLE))
                 metrics.append(Metric(name, value, datatype, None, stamp, old, WIRE_QUALITY[quality]))
+            if not samples.device:
+                self._births.measured(samples.samples)
             if samples.device and samples.device not in self._devices:
                 return self._orphan(epoch, record, samples, stamp, old)
             try:

@@ -50,6 +50,9 @@ class Drive:
         self.utc_shift = 0.0
         self.decisions: list[tuple[float, Decision]] = []
         self.interventions: list[tuple[float, Intervention]] = []
+        self.events: list[tuple[float, int, int]] = []
+        """High-resolution events: seconds on the drive's clock to 0.1 s, code, parameter."""
+        self.figures: list[tuple[float, Mapping[str, float | None]]] = []
         self.written: Mapping[str, Value] = {}
         self._readings: tuple[Reading[Value], ...] | None = None
         self.shown: list[tuple[float, tuple[Value, ...]]] = []
@@ -72,6 +75,10 @@ class Drive:
         step = self.loop.step(self.now, Reading(utc, self.clock), False, self._readings, {})
         self.decisions += [(self.now, one) for one in step.decisions]
         self.interventions += [(self.now, one) for one in step.interventions]
+        ahead = UTC0 if self.clock else -self.now
+        self.events += [(round(at / 10 - ahead, 1), *rest) for at, *rest in step.observed.events]
+        if step.observed.figures:
+            self.figures.append((self.now, step.observed.figures))
         self.written = dict(zip(map(self.roles.__getitem__, self.domain.writes), step.values, strict=True))
         if not self.shown or self.shown[-1][1] != tuple(step.values):
             self.shown.append((self.now, tuple(step.values)))

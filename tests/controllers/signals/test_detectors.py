@@ -13,6 +13,7 @@ from tests.controllers.signals.sites import one_ring
 from vigie_controllers.alarms import AlarmWatch
 from vigie_controllers.signals.demand import DetectorBank
 from vigie_controllers.signals.domain import SignalDomain
+from vigie_controllers.signals.localtime import Zone
 from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.profile import HOURS, Profile
 from vigie_controllers.signals.site import SignalSite
@@ -177,7 +178,7 @@ def test_what_was_learnt_outlives_a_restart_and_replay_is_exact() -> None:
     fresh.show(float(WEEK), BAD)
     assert fresh.bank.stand_in == {"d0": False}
     with pytest.raises(ValueError, match="another site"):
-        Profile(5).restore(state["diagnosis"]["profile"])
+        Profile(5, Zone("UTC")).restore(state["diagnosis"]["profile"])
 
 
 def test_a_failed_hour_is_not_learnt() -> None:

@@ -1,0 +1,274 @@
+"""High-resolution events out of what the guard shows of the junction and what the detectors report.
+
+A pure observer: it sees ``Status``, ``Frame``, lamps and decisions after each scan, and nothing depends on it.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from vigie_controllers.contract import Decision, State
+from vigie_controllers.signals.diagnosis import CHATTER, IMPLAUSIBLE, NO_READING
+from vigie_controllers.signals.measures.codes import Code, Event, Flash
+from vigie_controllers.signals.plan import Plan
+from vigie_controllers.signals.site import SignalSite
+from vigie_controllers.signals.words import Frame, Lamp, PanelMode, Ped, PhaseState, PhaseStatus, Status
+
+EPS = 1e-6
+FOREVER = 1e18
+_ORDER = (PhaseState.RED, PhaseState.GREEN, PhaseState.YELLOW, PhaseState.RED_CLEAR)
+"""A phase's states in the order of its service."""
+_ENTER = {
+    PhaseState.GREEN: (Code.PHASE_ON, Code.GREEN_BEGIN),
+    PhaseState.YELLOW: (Code.GREEN_END, Code.YELLOW_BEGIN),
+    PhaseState.RED_CLEAR: (Code.YELLOW_END, Code.RED_CLEAR_BEGIN),
+    PhaseState.RED: (Code.RED_CLEAR_END, Code.PHASE_OFF),
+}
+_CUT = {
+    PhaseState.GREEN: (Code.GREEN_END, Code.PHASE_OFF),
+    PhaseState.YELLOW: (Code.YELLOW_END, Code.PHASE_OFF),
+    PhaseState.RED_CLEAR: (Code.RED_CLEAR_END, Code.PHASE_OFF),
+    PhaseState.RED: (),
+}
+"""What a phase leaves behind when the junction goes to flash at once."""
+_PED = {Ped.WALK: Code.WALK_BEGIN, Ped.CLEARANCE: Code.PED_CLEAR_BEGIN, Ped.DONT_WALK: Code.DONT_WALK_BEGIN}
+_WHY = {"gap-out": Code.GAP_OUT, "max-out": Code.MAX_OUT}
+_FAULTS = {
+    NO_READING: Code.DETECTOR_WATCHDOG,
+    CHATTER: Code.DETECTOR_ERRATIC,
+    IMPLAUSIBLE: Code.DETECTOR_ERRATIC,
+}
+_LIT = {
+    int(Lamp.GREEN): Code.OVERLAP_GREEN,
+    int(Lamp.YELLOW): Code.OVERLAP_YELLOW,
+    int(Lamp.RED): Code.OVERLAP_RED_CLEAR,
+}
+
+
+class Events:
+    """Call ``look`` after each scan. due: when time alone makes the next event (monotonic seconds).
+
+    values: the detectors' numbers as last seen, in the site's order, None where they cannot be read.
+    """
+
+    def __init__(self, site: SignalSite, plan: Plan) -> None:
+        self._plan = plan
+        self._overlaps = tuple(
+            c for c, one in enumerate(site.channels) if one.kind == "vehicle" and len(one.phases) > 1
+        )
+        self._clear = {c: plan.clear[c] for c in self._overlaps}
+        self._rows = tuple(
+            (one.kind == "button", one.phases[0] if one.kind == "button" else k)
+            for k, one in enumerate(site.detectors, start=1)
+        )
+        self._told = tuple(one.kind in ("presence", "count", "button") for one in site.detectors)
+        self._names = tuple(one.id for one in site.detectors)
+        count = len(plan.ids)
+        self.values: list[float | None] = [None] * len(site.detectors)
+        self._failed: Mapping[str, str] = {}
+        self._phases: tuple[PhaseStatus, ...] = tuple(PhaseStatus(number) for number in plan.ids)
+        self._lamps: list[int] = [0] * len(self._overlaps)
+        self._over: list[float | None] = [None] * len(self._overlaps)
+        self._min_at: list[float | None] = [None] * count
+        self._checked = [False] * count
+        self._ended: dict[int, float] = {}
+        self._barrier = -1
+        self._flash = int(Flash.NOT_FLASH)
+        self.due = -FOREVER
+
+    def look(
+        self,
+        now: float,
+        frame: Frame,
+        values: Sequence[float | None],
+        status: Status,
+        lamps: Sequence[int],
+        failed: Mapping[str, str],
+        decisions: Sequence[Decision],
+    ) -> list[Event]:
+        """The events since the last look, as they happened. values: of the detectors, as numbers."""
+        out: list[Event] = []
+        self._reasons(out, now, decisions)
+        if values != self.values:
+            self._switched(out, now, values)
+        if failed is not self._failed:
+            self._faults(out, now, failed)
+        self._unit(out, now, frame, status)
+        if status.phases is not self._phases:
+            for p, (old, new) in enumerate(zip(self._phases, status.phases, strict=True)):
+                if old is not new:
+                    self._phase(out, now, p, old, new, status)
+            self._phases = status.phases
+            self._checks(out, now)
+        if lamps:
+            self._lit(out, now, lamps)
+        self._timers(out, now)
+        return out
+
+    # -- phases --------------------------------------------------------------------------------------
+
+    def _phase(
+        self, out: list[Event], now: float, p: int, old: PhaseStatus, new: PhaseStatus, status: Status
+    ) -> None:
+        number = new.id
+        if old.state is not new.state:
+            least = self._min_at[p]
+            if least is not None and new.since >= least - EPS:  # it ended as soon as it might
+                out.append(Event(least, Code.MIN_COMPLETE, number))
+            self._min_at[p] = None
+            if status.mode in ("run", "closing"):
+                self._passed(out, p, old, new)
+            else:
+                out.extend(Event(new.since, code, number) for code in _CUT[old.state])
+            if old.state is PhaseState.GREEN:
+                self._ended[p] = new.since
+        if old.ped is not new.ped:
+            out.append(Event(new.ped_since if new.ped_since > 0 else now, _PED[new.ped], number))
+        if (old.waiting is None) is not (new.waiting is None):
+            out.append(Event(now, Code.CALL_DROPPED if new.waiting is None else Code.CALL, number))
+        if old.ped_waiting is None and new.ped_waiting is not None:
+            out.append(Event(new.ped_waiting, Code.PED_CALL, number))
+
+    def _passed(self, out: list[Event], p: int, old: PhaseStatus, new: PhaseStatus) -> None:
+        """Every state on the way, in order; what was passed within one scan bears the same instant."""
+        at, place = new.since, _ORDER.index(old.state)
+        while _ORDER[place] is not new.state:
+            place = (place + 1) % len(_ORDER)
+            entered = _ORDER[place]
+            out.extend(Event(at, code, new.id) for code in _ENTER[entered])
+            if entered is PhaseState.GREEN:
+                self._begun(out, p, at)
+
+    def _begun(self, out: list[Event], p: int, at: float) -> None:
+        self._min_at[p] = at + self._plan.min_green[p]
+        self._checked[p] = False
+        barrier = self._plan.barrier[p]
+        if self._barrier not in (-1, barrier):
+            out.append(Event(at, Code.BARRIER, self._plan.site.phases[p].barrier))
+        self._barrier = barrier
+
+    def _checks(self, out: list[Event], now: float) -> None:
+        """The first call against each green."""
+        waiting = sum(
+            1 << p
+            for p, one in enumerate(self._phases)
+            if one.waiting is not None or one.ped_waiting is not None
+        )
+        for p, one in enumerate(self._phases):
+            against = waiting & ~self._plan.company[p]
+            if one.state is PhaseState.GREEN and against and not self._checked[p]:
+                self._checked[p] = True
+                out.append(Event(now, Code.PHASE_CHECK, one.id))
+
+    def _reasons(self, out: list[Event], now: float, decisions: Sequence[Decision]) -> None:
+        """Why the greens ended that ended in the scan before: controllers say it when they see it."""
+        if not self._ended:
+            return
+        told = {one.subject: _WHY[one.what] for one in decisions if one.what in _WHY}
+        for p, at in self._ended.items():
+            number = self._plan.ids[p]
+            out.append(Event(at, told.get(f"phase {number}", Code.FORCE_OFF), number))
+        self._ended = {}
+
+    def _timers(self, out: list[Event], now: float) -> None:
+        due = now if self._ended else FOREVER
+        for p, at in enumerate(self._min_at):
+            if at is not None:
+                if now >= at - EPS:
+                    out.append(Event(at, Code.MIN_COMPLETE, self._plan.ids[p]))
+                    self._min_at[p] = None
+                else:
+                    due = min(due, at)
+        for k, at in enumerate(self._over):
+            if at is not None:
+                if now >= at - EPS:
+                    out.append(Event(at, Code.OVERLAP_OFF, k + 1))
+                    self._over[k] = None
+                else:
+                    due = min(due, at)
+        self.due = due
+
+    def _lit(self, out: list[Event], now: float, lamps: Sequence[int]) -> None:
+        for k, c in enumerate(self._overlaps):
+            lamp = lamps[c]
+            if lamp == self._lamps[k]:
+                continue
+            before, self._lamps[k] = self._lamps[k], lamp
+            code = _LIT.get(lamp)
+            if code is None or (code is Code.OVERLAP_RED_CLEAR and before != Lamp.YELLOW):
+                continue
+            out.append(Event(now, code, k + 1))
+            self._over[k] = now + self._clear[c] if code is Code.OVERLAP_RED_CLEAR else None
+
+    # -- detectors and the unit ----------------------------------------------------------------------
+
+    def _switched(self, out: list[Event], now: float, values: Sequence[float | None]) -> None:
+        for k, value in enumerate(values):
+            before = self.values[k]
+            if value == before:
+                continue
+            self.values[k] = value
+            if self._told[k] and bool(value) is not bool(before):
+                button, parameter = self._rows[k]
+                on, off = Code.DETECTOR_ON, Code.DETECTOR_OFF
+                if button:
+                    on, off = Code.BUTTON_ON, Code.BUTTON_OFF
+                out.append(Event(now, on if value else off, parameter))
+
+    def _faults(self, out: list[Event], now: float, failed: Mapping[str, str]) -> None:
+        for k, name in enumerate(self._names):
+            was, why = self._failed.get(name), failed.get(name)
+            if was == why or not self._told[k]:
+                continue
+            button, parameter = self._rows[k]
+            if why is None:
+                out.append(Event(now, Code.BUTTON_RESTORED if button else Code.DETECTOR_RESTORED, parameter))
+            elif button:
+                out.append(Event(now, Code.BUTTON_FAILED, parameter))
+            else:
+                out.append(Event(now, _FAULTS.get(why, Code.DETECTOR_FAULT), parameter))
+        self._failed = failed
+
+    def _unit(self, out: list[Event], now: float, frame: Frame, status: Status) -> None:
+        if status.mode in ("run", "all-red", "closing", "takeover"):
+            flash = Flash.NOT_FLASH
+        elif frame.monitor_fault is not None and frame.monitor_fault.value:
+            flash = Flash.MMU
+        elif frame.panel is not None and frame.panel.value != PanelMode.AUTO:
+            flash = Flash.LOCAL_MANUAL
+        else:
+            flash = Flash.STARTUP if status.mode == "start" else Flash.OTHER
+        if flash != self._flash:
+            self._flash = int(flash)
+            out.append(Event(now, Code.FLASH_STATUS, self._flash))
+
+    # -- snapshots -----------------------------------------------------------------------------------
+
+    def snapshot(self) -> State:
+        """The exact state, for replay."""
+        return {
+            "values": list(self.values),
+            "failed": dict(self._failed),
+            "phases": [
+                [one.state, one.since, one.ped, one.ped_since, one.ready, one.waiting, one.ped_waiting]
+                for one in self._phases
+            ],
+            "lamps": list(self._lamps),
+            "over": list(self._over),
+            "min_at": list(self._min_at),
+            "checked": list(self._checked),
+            "ended": [[p, at] for p, at in self._ended.items()],
+            "barrier": self._barrier,
+            "flash": self._flash,
+        }
+
+    def resume(self, state: State) -> None:
+        """Take up an exact state."""
+        self.values, self._failed = list(state["values"]), dict(state["failed"])
+        self._phases = tuple(
+            PhaseStatus(number, PhaseState(row[0]), row[1], Ped(row[2]), *row[3:])
+            for number, row in zip(self._plan.ids, state["phases"], strict=True)
+        )
+        self._lamps, self._over = list(state["lamps"]), list(state["over"])
+        self._min_at, self._checked = list(state["min_at"]), list(state["checked"])
+        self._ended = dict(state["ended"])
+        self._barrier, self._flash = state["barrier"], state["flash"]
+        self.due = -FOREVER

@@ -1,0 +1,105 @@
+"""``vigie-edge events`` and ``measures``: what a gateway's junctions did, to the tenth of a second."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vigie_edge.journal.journal import list_segments
+from vigie_edge.journal.segment import Kind, scan_records
+from vigie_edge.records import Scan, decode_control
+from vigie_protocols.errors import input_error
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="Gateway file (YAML).", exists=False)]
+HEADER = ("time", "device", "event_code", "parameter")
+"""The columns that ATSPM tools read: an instant, a signal, a code of the public enumeration, its parameter."""
+
+
+def events(
+    directory: Annotated[Path, typer.Argument(help="A journal's directory.")],
+    loop: Annotated[str, typer.Option(help="One junction's loop; all when empty.")] = "",
+    since: Annotated[str, typer.Option(help="ISO 8601, UTC unless it says otherwise.")] = "",
+) -> None:
+    """High-resolution signal events as CSV: time, device, event code, parameter."""
+    start = 0.0
+    if since:
+        try:
+            told = datetime.fromisoformat(since)
+        except ValueError as error:
+            remedy = "Write it as 2026-07-01T08:00:00."
+            raise input_error("command line", "--since", since, "not an ISO 8601 instant", remedy) from error
+        start = (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+    folder = directory / "replay" if (directory / "replay").is_dir() else directory
+    segments = list_segments(folder)
+    if not segments:
+        remedy = "Name the journal directory of a gateway file."
+        raise input_error(str(directory), "journal", "", "no replay segments there", remedy)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(HEADER)
+    for _, _, path in segments:
+        for name, tenths, code, parameter in _events(path):
+            if loop in ("", name) and tenths / 10 >= start:
+                writer.writerow((instant(tenths), name, code, parameter))
+
+
+def _events(path: Path) -> Iterator[tuple[str, int, int, int]]:
+    for _, record in scan_records(path.read_bytes()):
+        if record.kind is Kind.SCAN:
+            scan = decode_control(record.payload)
+            if isinstance(scan, Scan):
+                yield from scan.events
+
+
+def instant(tenths: int) -> str:
+    """ISO 8601 in UTC to the tenth of a second."""
+    seconds, tenth = divmod(tenths, 10)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{tenth}Z"
+
+
+def measures(config: Config, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """What a running agent's junctions measured: the last whole period and the one under way."""
+    from vigie_protocols.gateway import load_gateway
+    from vigie_protocols.localsocket import ask
+
+    answer = ask(load_gateway(config).gateway.runtime_dir, "measures", {})
+    if not answer.get("ok"):
+        sys.stderr.write(f"refused: {answer.get('code')}: {answer.get('reason')}\n")
+        sys.exit(1)
+    told: dict[str, Any] = answer["result"]["measures"]
+    if as_json:
+        typer.echo(json.dumps(told))
+        return
+    for loop, one in told.items():
+        _print(loop, one)
+
+
+def _print(loop: str, told: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    phases: dict[str, dict[str, tuple[Any, Any]]] = {}
+    for name, value in told["so_far"].items():
+        phase, _, what = name.partition("/")
+        phases.setdefault(what, {})[phase] = (told["last"].get(name), value)
+    first = next(iter(phases.values()), {})
+    ended = instant(int(told["ended_utc"] * 10)) if told["last"] else "none yet"
+    title = f"{loop}: last period (ended {ended}) / so far"
+    table = Table("measure", *(f"phase {number}" for number in first), title=title)
+    for what, row in phases.items():
+        table.add_row(what, *(f"{_figure(last)} / {_figure(now)}" for last, now in row.values()))
+    Console().print(table)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
+
+
+def register(app: typer.Typer) -> None:
+    """Put these commands beside the others."""
+    for command in (events, measures):
+        app.command()(command)
