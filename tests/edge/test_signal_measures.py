@@ -52,7 +52,7 @@ class Street:
         self.wiring = Wiring(plan, prepare_runtime(plan), Bells())
         self.control, self.recorder = Control(self.wiring), Recorder(self.wiring)
         self.control.resume(0.0)
-        self._inputs = self.wiring.inputs()
+        self._inputs = self.wiring.inputs(write=True)
         self._columns = Columns(plan.table)
         index = plan.table.index
         self._counts = [place for name, place in index.items() if name.endswith((".count", ".halting"))]
