@@ -34,7 +34,7 @@ from vigie_central.store.duck import DuckHistory
 from vigie_central.store.history import StoredEvent
 from vigie_central.store.records import Records
 from vigie_protocols.errors import PermanentError, VigieError, input_error
-from vigie_protocols.mqttlink import LinkConfig
+from vigie_protocols.mqttevents import LinkConfig
 from vigie_protocols.sparkplug.host import HostConfig
 
 log = structlog.get_logger("vigie.central")

@@ -15,16 +15,16 @@ import msgspec
 from vigie_protocols.addresses import MqttAddress
 from vigie_protocols.errors import LinkDown, PermanentError, TransientError
 from vigie_protocols.mqttasync import AsyncMqttLink
-from vigie_protocols.mqttlink import (
+from vigie_protocols.mqttevents import (
     Connected,
     Disconnected,
     LinkConfig,
     LinkEvent,
-    MqttLink,
     Received,
     Subscribed,
     Will,
 )
+from vigie_protocols.mqttlink import MqttLink
 from vigie_protocols.pointcodec import decode_point, encode_point
 from vigie_protocols.points import Value
 from vigie_protocols.profile import PointDecl, Profile

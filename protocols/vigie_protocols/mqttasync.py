@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from vigie_protocols.mqttlink import LinkEvent, LinkState, MqttLink
+from vigie_protocols.mqttevents import LinkEvent, LinkState
+from vigie_protocols.mqttlink import MqttLink
 
 
 class AsyncMqttLink:

@@ -21,9 +21,6 @@ from paho.mqtt.reasoncodes import ReasonCode
 from vigie_protocols.errors import FrameError, LinkDown
 from vigie_protocols.mqttclient import PipedClient
 from vigie_protocols.mqttevents import (
-    MQTT5,
-    MQTT311,
-    NOT_AUTHORISED,
     Acked,
     Connected,
     Denied,
@@ -37,24 +34,6 @@ from vigie_protocols.mqttevents import (
     Will,
 )
 from vigie_protocols.mqttpipe import Address, Pipe, resolve
-
-__all__ = [
-    "MQTT5",
-    "MQTT311",
-    "NOT_AUTHORISED",
-    "Acked",
-    "Connected",
-    "Denied",
-    "Disconnected",
-    "LinkConfig",
-    "LinkEvent",
-    "LinkState",
-    "MqttLink",
-    "QueueFull",
-    "Received",
-    "Subscribed",
-    "Will",
-]
 
 _UNSUPPORTED_VERSION = 0x84
 _TURN = 1.0

@@ -24,7 +24,8 @@ from vigie_protocols.broker import Broker
 from vigie_protocols.envelope import load_key_ring, verify
 from vigie_protocols.errors import LinkDown, SignatureError
 from vigie_protocols.mqttasync import AsyncMqttLink
-from vigie_protocols.mqttlink import Connected, Disconnected, LinkConfig, LinkEvent, MqttLink, Received, Will
+from vigie_protocols.mqttevents import Connected, Disconnected, LinkConfig, LinkEvent, Received, Will
+from vigie_protocols.mqttlink import MqttLink
 from vigie_protocols.points import ValueType
 from vigie_protocols.ranges import IndexSet
 from vigie_protocols.sparkplug.actions import Disconnect, Publish, Subscribe

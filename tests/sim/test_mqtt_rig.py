@@ -15,7 +15,8 @@ import pytest
 from vigie_protocols.broker import Broker
 from vigie_protocols.errors import LinkDown, TransientError
 from vigie_protocols.mqttasync import AsyncMqttLink
-from vigie_protocols.mqttlink import Connected, LinkConfig, LinkEvent, MqttLink, Received, Subscribed
+from vigie_protocols.mqttevents import Connected, LinkConfig, LinkEvent, Received, Subscribed
+from vigie_protocols.mqttlink import MqttLink
 from vigie_sim.lighting.cabinet import Cabinet, CabinetSpec, GroupSpec
 from vigie_sim.lighting.lamps import LampKind
 from vigie_sim.mqttrig import MqttRig

@@ -13,17 +13,17 @@ from vigie_central.host.ingest import Ingest
 from vigie_protocols import channel
 from vigie_protocols.errors import FrameError, TransientError
 from vigie_protocols.mqttasync import AsyncMqttLink
-from vigie_protocols.mqttlink import (
+from vigie_protocols.mqttevents import (
     Acked,
     Connected,
     Denied,
     Disconnected,
     LinkConfig,
     LinkEvent,
-    MqttLink,
     Received,
     Will,
 )
+from vigie_protocols.mqttlink import MqttLink
 from vigie_protocols.sparkplug.actions import (
     COMMAND,
     Born,

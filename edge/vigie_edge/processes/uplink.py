@@ -28,18 +28,18 @@ from vigie_protocols import channel
 from vigie_protocols.envelope import load_key_ring
 from vigie_protocols.errors import FrameError, InputError, LinkDown, Refused, SignatureError, TransientError
 from vigie_protocols.keys import KeyRing
-from vigie_protocols.mqttfiles import read_password, tls_context
-from vigie_protocols.mqttlink import (
+from vigie_protocols.mqttevents import (
     Acked,
     Connected,
     Denied,
     Disconnected,
     LinkConfig,
     LinkEvent,
-    MqttLink,
     Received,
     Will,
 )
+from vigie_protocols.mqttfiles import read_password, tls_context
+from vigie_protocols.mqttlink import MqttLink
 from vigie_protocols.points import CLOCK_TRUST, ClockTrust, Value
 from vigie_protocols.sparkplug.actions import (
     BIRTH,

@@ -24,18 +24,18 @@ from vigie_protocols.errors import DeviceRefused, DeviceTimeout, LinkDown, Perma
 from vigie_protocols.gateway import Link
 from vigie_protocols.mqtt.topics import TopicPoints, command, full_topic, mqtt_address, topics_of
 from vigie_protocols.mqttasync import AsyncMqttLink
-from vigie_protocols.mqttfiles import read_password, tls_context
-from vigie_protocols.mqttlink import (
+from vigie_protocols.mqttevents import (
     Acked,
     Connected,
     Denied,
     Disconnected,
     LinkConfig,
     LinkEvent,
-    MqttLink,
     Received,
     Subscribed,
 )
+from vigie_protocols.mqttfiles import read_password, tls_context
+from vigie_protocols.mqttlink import MqttLink
 from vigie_protocols.pointcodec import bare_text
 from vigie_protocols.points import Value
 from vigie_protocols.profile import PointDecl, Profile

@@ -13,7 +13,8 @@ from vigie_protocols.driver import Answer, devices_of
 from vigie_protocols.drivers import make_driver
 from vigie_protocols.gateway import load_gateway
 from vigie_protocols.mqttasync import AsyncMqttLink
-from vigie_protocols.mqttlink import LinkConfig, MqttLink, Received, Subscribed
+from vigie_protocols.mqttevents import LinkConfig, Received, Subscribed
+from vigie_protocols.mqttlink import MqttLink
 
 TIMEOUT_S = 0.8  # long enough for a crowded machine, short enough for tests that wait for it
 LIMIT_S = 20.0

@@ -12,7 +12,8 @@ from vigie_protocols.driver import Change, devices_of
 from vigie_protocols.drivers import make_driver
 from vigie_protocols.gateway import load_gateway
 from vigie_protocols.mqttasync import AsyncMqttLink
-from vigie_protocols.mqttlink import LinkConfig, MqttLink, Received, Subscribed
+from vigie_protocols.mqttevents import LinkConfig, Received, Subscribed
+from vigie_protocols.mqttlink import MqttLink
 from vigie_protocols.points import Quality
 
 pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="needs mosquitto")

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from vigie_protocols.mqttlink import LinkConfig, LinkEvent, LinkState, MqttLink, Will
+from vigie_protocols.mqttevents import LinkConfig, LinkEvent, LinkState, Will
+from vigie_protocols.mqttlink import MqttLink
 
 WALL = 30.0
 E = TypeVar("E")

@@ -14,7 +14,7 @@ from tests.protocols.wire.links import Client, close, until
 
 from vigie_protocols.broker import Broker, Kind, find_mosquitto
 from vigie_protocols.errors import LinkDown
-from vigie_protocols.mqttlink import Acked, Received
+from vigie_protocols.mqttevents import Acked, Received
 
 needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
 KINDS = [pytest.param("mosquitto", marks=[pytest.mark.mosquitto, needs_mosquitto]), "amqtt"]

@@ -9,17 +9,17 @@ import uvloop
 
 from vigie_protocols.broker import Broker
 from vigie_protocols.mqttasync import AsyncMqttLink
-from vigie_protocols.mqttlink import (
+from vigie_protocols.mqttevents import (
     Acked,
     Connected,
     Disconnected,
     LinkConfig,
     LinkEvent,
-    MqttLink,
     Received,
     Subscribed,
     Will,
 )
+from vigie_protocols.mqttlink import MqttLink
 from vigie_sim.faults.proxy import Mode, Proxy
 
 WALL = 30.0

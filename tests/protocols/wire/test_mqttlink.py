@@ -18,7 +18,7 @@ from tests.protocols.wire.links import Client, close, until
 
 from vigie_protocols.broker import Broker, find_mosquitto
 from vigie_protocols.errors import LinkDown
-from vigie_protocols.mqttlink import (
+from vigie_protocols.mqttevents import (
     MQTT5,
     MQTT311,
     NOT_AUTHORISED,

@@ -9,17 +9,17 @@ import pytest
 from tests.protocols.wire.links import Client, close, serve, until
 
 from vigie_protocols.errors import FrameError
-from vigie_protocols.mqttlink import (
+from vigie_protocols.mqttevents import (
     MQTT5,
     MQTT311,
     Acked,
     Disconnected,
     LinkConfig,
     LinkState,
-    MqttLink,
     QueueFull,
     Received,
 )
+from vigie_protocols.mqttlink import MqttLink
 
 
 class Server:
