@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from ssl import SSLContext
 
+import msgspec
+
 from vigie_protocols.errors import TransientError
 
 MQTT5 = 5
@@ -83,8 +85,7 @@ class Received:
     retain: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Acked:
+class Acked(msgspec.Struct, frozen=True, gc=False):
     """A publish is done: at QoS 0 the kernel has it, at QoS 1 its PUBACK came (code 0x10: no subscriber)."""
 
     id: int

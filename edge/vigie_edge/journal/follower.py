@@ -1,12 +1,18 @@
 """Following a journal that another process writes: committed records only, in order, from any place."""
 
+import os
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vigie_edge.journal.journal import list_segments, read_committed
-from vigie_edge.journal.segment import Record
+from vigie_edge.journal.journal import committed_in, list_segments, read_committed
+from vigie_edge.journal.segment import MAGIC, Record
+
+_SURE_S = 0.1
+"""A folder whose time of change is at least so old when it was listed has no file made since unseen: file
+systems stamp in steps of some milliseconds."""
 
 
 @dataclass
@@ -18,13 +24,16 @@ class Follower:
     index: int = 0
     """The last record handed out: everything up to here in this order is done with."""
     _path: Path | None = None
+    _fd: int = -1
     _offset: int = 0
+    _listed: int = -1
+    """When the folder had changed last when it held no further segment (ns); -1: look again."""
     _ready: deque[Record] = field(default_factory=deque)
 
     def rewind(self, epoch: int = 0, index: int = 0) -> None:
         """Go on after record ``index`` of ``epoch``; by default from the oldest there is."""
         self.epoch, self.index = epoch, index
-        self._path = None
+        self._open(None)
         self._ready = deque()
 
     def take(self, limit: int) -> Iterator[tuple[int, Record]]:
@@ -40,34 +49,63 @@ class Follower:
             taken += 1
             yield self.epoch, record
 
+    def _open(self, path: Path | None) -> None:
+        """Follow this segment from its beginning, or none."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._path, self._fd, self._offset, self._listed = path, -1, 0, -1
+        if path is not None:
+            try:
+                self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                self._path = None
+
+    def _read(self) -> None:
+        """What was committed in this segment since we looked last."""
+        size = os.fstat(self._fd).st_size - self._offset
+        if size <= 0:
+            return
+        data = os.pread(self._fd, size, self._offset)
+        start = 0
+        if self._offset == 0:
+            if data[: len(MAGIC)] != MAGIC:
+                return
+            start = len(MAGIC)
+        end, found = committed_in(data, start)
+        self._offset += end
+        self._ready.extend(found)
+
     def _more(self) -> bool:
         """Read on in this segment, or go to the next; False when there is nothing new."""
         while True:
-            if self._path is not None:
-                try:
-                    self._offset, found = read_committed(self._path, self._offset)
-                    self._ready.extend(found)
-                except FileNotFoundError:
-                    self._path = None
+            if self._fd >= 0:
+                self._read()
                 if self._ready:
                     return True
             following = self._next_segment()
             if following is None:
                 return False
-            epoch, self._path = following
-            self._offset = 0
+            epoch, path = following
+            self._open(path)
             if epoch != self.epoch:
                 self.epoch, self.index = epoch, 0
 
     def _next_segment(self) -> tuple[int, Path] | None:
         """The segment after the one we are in: by its name, so that one just begun is found at once."""
-        segments = list_segments(self.directory)
         if self._path is not None:
+            changed = os.stat(self.directory).st_mtime_ns
+            if changed == self._listed:
+                return None
+            sure = time.time_ns() - changed > _SURE_S * 1e9
+            segments = list_segments(self.directory)
             later = [(epoch, path) for epoch, _, path in segments if path.name > self._path.name]
-            return later[0] if later else None
+            if later:
+                return later[0]
+            self._listed = changed if sure else -1
+            return None
         # The segment that holds the first record after (epoch, index): the last that begins at or before it.
         best: tuple[int, Path] | None = None
-        for epoch, first, path in segments:
+        for epoch, first, path in list_segments(self.directory):
             if epoch < self.epoch:
                 continue
             if epoch == self.epoch and first <= self.index + 1:

@@ -294,20 +294,19 @@ def any_record_after(data: bytes, end: int) -> bool:
     return any(next(scan_records(data, start), None) is not None for start in window)
 
 
-def read_committed(path: Path, offset: int = 0) -> tuple[int, list[Record]]:
-    """Committed records of a segment from byte ``offset`` (0, or what this returned before) on.
+def read_committed(path: Path) -> tuple[int, list[Record]]:
+    """Committed records of a segment, without PREAMBLE and MARK, and the byte after the last MARK.
 
-    Gives the byte after the last MARK seen and the records up to it, without PREAMBLE and MARK; for
-    followers of a journal that another process writes.
+    For readers of a journal that another process writes; ``Follower`` reads on from where it was.
     """
-    with path.open("rb") as file:
-        file.seek(offset)
-        data = file.read()
-    start = 0
-    if offset == 0:
-        if data[: len(MAGIC)] != MAGIC:
-            return 0, []
-        start = len(MAGIC)
+    data = path.read_bytes()
+    if data[: len(MAGIC)] != MAGIC:
+        return 0, []
+    return committed_in(data, len(MAGIC))
+
+
+def committed_in(data: bytes, start: int) -> tuple[int, list[Record]]:
+    """The byte after the last MARK of ``data`` from byte ``start`` on (0: there is none), and what it closes."""
     taken: list[Record] = []
     waiting: list[Record] = []
     committed = 0
@@ -318,7 +317,7 @@ def read_committed(path: Path, offset: int = 0) -> tuple[int, list[Record]]:
             committed = end
         elif record.kind is not Kind.PREAMBLE:
             waiting.append(record)
-    return offset + committed, taken
+    return committed, taken
 
 
 def list_segments(directory: Path) -> list[tuple[int, int, Path]]:

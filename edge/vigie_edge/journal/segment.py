@@ -7,9 +7,10 @@ read the segment alone. Each group ends with a MARK: what comes after the last o
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from zlib import crc32
+
+import msgspec
 
 MAGIC = b"VIGIEJ01"
 _RECORD = struct.Struct("<IIBQ")  # length of payload, crc, kind, index
@@ -32,8 +33,10 @@ class Kind(IntEnum):
     MARK = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+_KINDS = {int(kind): kind for kind in Kind}
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One record. index: its number within the epoch, dense from 1; 0 for PREAMBLE and MARK."""
 
     kind: Kind
@@ -61,9 +64,8 @@ def scan_records(data: bytes, start: int = len(MAGIC)) -> Iterator[tuple[int, Re
         end = position + OVERHEAD + length
         if length > MAX_PAYLOAD or end > size or crc32(data[position + 8 : end]) != crc:
             return
-        try:
-            known = Kind(kind)
-        except ValueError:
+        known = _KINDS.get(kind)
+        if known is None:
             return
         yield end, Record(known, index, data[position + OVERHEAD : end])
         position = end

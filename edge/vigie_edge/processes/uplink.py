@@ -6,6 +6,7 @@ knows is in the journal, in what was acknowledged, and in the files control writ
 
 import json
 import math
+import os
 import random
 import select
 import sys
@@ -40,7 +41,7 @@ from vigie_protocols.mqttevents import (
 )
 from vigie_protocols.mqttfiles import read_password, tls_context
 from vigie_protocols.mqttlink import MqttLink
-from vigie_protocols.points import CLOCK_TRUST, ClockTrust, Value
+from vigie_protocols.points import CLOCK_TRUST, ClockTrust, Quality, Value
 from vigie_protocols.sparkplug.actions import (
     BIRTH,
     CommandReceived,
@@ -57,6 +58,8 @@ BATCH = 200
 FIRST_IMAGE_S = 2.0
 QUEUED_LIMIT = 1 << 20
 _SAVE_S = 0.5
+_GOOD = int(Quality.GOOD)
+_KEY = (channel.EPOCH_METRIC, channel.INDEX_METRIC)
 _DENIED_S = 60.0
 """Seconds after which what a broker denied is tried again: an access list may have been put right."""
 _PACED_LINK: dict[str, Any] = {"first_delay": 0.1, "min_delay": 0.1, "max_delay": 1.0, "connect_timeout": 2.0}
@@ -92,6 +95,8 @@ class Uplink:
                 sys.stderr.write(f"uplink: no command will be taken: {error}\n")
         self._intake = CommandIntake(self.gateway, keyring, folder / "nonces.json")
         self._reported = b""
+        self._report_file = self._policies / "reported.json"
+        self._report_version = (0, 0)
         self._report_id = -1
         self._report_again = math.inf
         self._dirty_acks = False
@@ -193,6 +198,9 @@ class Uplink:
             if self._silence.too_long(clock.monotonic(), self.sender.waiting):
                 self._act([Disconnect("nothing is acknowledged")])
         self._send_answers()
+        if link.want_write() and link.fileno() == socket:  # at once: it is nearly always writable
+            for event in link.on_writable():
+                self._on_event(event)
         self._save_acks()
         self.board.add("uplink.beat")
         self.board.set("uplink.unacked", self.sender.waiting)
@@ -256,6 +264,8 @@ class Uplink:
         if record.kind is Kind.SAMPLES:
             samples = samples_decoder.decode(record.payload)
             stamp = self._stamp(samples)
+            if not old and (actions := self._current(epoch, record.index, samples, stamp, now)) is not None:
+                return actions
             metrics = list(channel.journal_metrics(epoch, record.index, stamp, historical=old))
             for name, value, quality in samples.samples:
                 point = f"{samples.device}/{name}" if samples.device else f"${name}"
@@ -274,6 +284,21 @@ class Uplink:
             return self._event(epoch, record.index, round(event.utc * 1000), record.payload, old, now)
         gap = {"kind": "gap", "source": "journal", **json.loads(record.payload)}
         return self._event(epoch, record.index, now, json.dumps(gap).encode(), old, now)
+
+    def _current(
+        self, epoch: int, index: int, samples: Samples, stamp: int, now: int
+    ) -> list[EdgeAction] | None:
+        """Live samples that are all good, which is nearly every record; None: they take the long way."""
+        if not samples.samples:
+            return None
+        names, values, qualities = zip(*samples.samples, strict=True)
+        if qualities.count(_GOOD) != len(qualities):
+            return None
+        names, values = (*_KEY, *names), (epoch, index, *values)
+        try:
+            return self.node.current(samples.device, names, values, stamp, now)
+        except FrameError:  # the long way tells which one does not fit
+            return None
 
     def _event(
         self, epoch: int, index: int, stamp: int, text: bytes, old: bool, now: int
@@ -298,9 +323,14 @@ class Uplink:
     def _report(self) -> None:
         """What runs here, retained, whenever control has written something new."""
         try:
-            reported = (self._policies / "reported.json").read_bytes()
+            stat = os.stat(self._report_file)
+            version = stat.st_ino, stat.st_mtime_ns
+            if version == self._report_version and self._reported and clock.monotonic() < self._report_again:
+                return
+            reported = self._report_file.read_bytes()
         except OSError:
             return
+        self._report_version = version
         if reported != self._reported or clock.monotonic() >= self._report_again:
             topic = channel.topic(self.gateway, channel.REPORTED)
             try:

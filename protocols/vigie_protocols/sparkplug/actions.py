@@ -5,6 +5,8 @@ Both machines are pure: they return these in the order in which they must be don
 
 from dataclasses import dataclass
 
+import msgspec
+
 from vigie_protocols.sparkplug.model import Metric
 
 BIRTH = "birth"
@@ -24,8 +26,7 @@ class Subscribe:
     filters: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(msgspec.Struct, frozen=True, gc=False):
     """Publish one message. ``kind`` is one of the words above, for counters."""
 
     topic: str
