@@ -34,6 +34,7 @@ def check_site(site: SignalSite) -> None:
     _check_detectors(site, phases, channels)
     _check_movements(site, channels)
     _check_startup(site, phases)
+    _check_priority(site, phases)
     try:
         Zone(site.time_zone)
     except ValueError as error:
@@ -106,6 +107,22 @@ def _check_movements(site: SignalSite, channels: dict[str, Channel]) -> None:
             raise ValueError(f"{where}: {movement.lane!r} is not a declared approach lane")
         if movement.to is not None and lanes.get(movement.to) != "exit":
             raise ValueError(f"{where}: {movement.to!r} is not a declared exit lane")
+
+
+def _check_priority(site: SignalSite, phases: dict[int, Phase]) -> None:
+    _unique("site.priority", (one.id for one in site.priority))
+    for one in site.priority:
+        where = f"site.priority: input {one.id!r}"
+        for place, number in enumerate(one.phases):
+            if number not in phases:
+                raise ValueError(f"{where}: phase {number} is not declared; name one of {_numbers(phases)}")
+            for other in one.phases[:place]:
+                if number == other or not compatible(phases[number], phases[other]):
+                    raise ValueError(f"{where}: phases {other} and {number} may not be on together; name one")
+
+
+def _numbers(phases: dict[int, Phase]) -> str:
+    return ", ".join(map(str, phases))
 
 
 def _check_startup(site: SignalSite, phases: dict[int, Phase]) -> None:

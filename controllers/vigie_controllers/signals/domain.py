@@ -11,7 +11,7 @@ from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.invariant import Invariant, flash_lamps
 from vigie_controllers.signals.measures.observer import Observer
 from vigie_controllers.signals.site import SignalSite
-from vigie_controllers.signals.words import Frame, SignalInputs, SignalWants
+from vigie_controllers.signals.words import Frame, PriorityReadings, SignalInputs, SignalWants
 from vigie_protocols.points import Reading, Value
 
 COMMANDS = ("hold", "force_off", "omit", "call")
@@ -21,8 +21,9 @@ COMMANDS = ("hold", "force_off", "omit", "call")
 class SignalDomain(Domain[SignalInputs, SignalWants]):
     """A junction.
 
-    Roles read: ``detector.<id>``; optional ``lamp.<channel>`` (all or none), ``monitor.fault``, ``mode``;
-    for a cabinet ``phase.<n>.state`` and optional ``ped.<n>.state``, ``cabinet.flash``.
+    Roles read: ``detector.<id>``, ``priority.<id>.eta``; optional ``priority.<id>.lateness|occupancy``,
+    ``lamp.<channel>`` (all or none), ``monitor.fault``, ``mode``; for a cabinet ``phase.<n>.state`` and
+    optional ``ped.<n>.state``, ``cabinet.flash``.
     Roles written: ``channel.<id>`` (lamps) or ``phase.<n>.hold|force_off|omit|call`` (cabinet); optional
     ``heartbeat``. ``lamp``, ``state`` and ``channel`` points hold ``Lamp`` numbers.
     """
@@ -42,6 +43,14 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         self._states = roles.many(f"phase.{number}.state" for number in numbers) if cabinet else ()
         self._peds = tuple(roles.maybe(f"ped.{number}.state") for number in numbers) if cabinet else ()
         self._flashing = roles.maybe("cabinet.flash") if cabinet else None
+        self._priority = tuple(
+            (
+                roles.many([f"priority.{one.id}.eta"])[0],
+                roles.maybe(f"priority.{one.id}.lateness"),
+                roles.maybe(f"priority.{one.id}.occupancy"),
+            )
+            for one in site.priority
+        )
         self.reads = tuple(roles.read)
         if cabinet:
             self.writes = roles.written(f"phase.{n}.{command}" for n in numbers for command in COMMANDS)
@@ -91,6 +100,10 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
             cabinet_flash=one(self._flashing),
             monitor_fault=one(self._fault),
             panel=one(self._panel),
+            priority=tuple(
+                PriorityReadings(readings[eta], one(late), one(people))
+                for eta, late, people in self._priority
+            ),
         )
 
     def merge(self, first: SignalWants, second: SignalWants) -> SignalWants:

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from vigie_controllers.loops import ControllerKind
-from vigie_controllers.signals import actuated, adaptive, fixed, max_pressure
+from vigie_controllers.signals import actuated, adaptive, fixed, max_pressure, priority
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.site import SignalSite
 
@@ -35,10 +35,15 @@ def _adaptive(config: adaptive.AdaptiveConfig, domain: Junction) -> adaptive.Ada
     return adaptive.Adaptive(config, domain.site, domain.guard.plan)
 
 
+def _priority(config: priority.PriorityConfig, domain: Junction) -> priority.Priority:
+    return priority.Priority(config, domain.site, domain.guard.plan)
+
+
 SIGNAL_KINDS: tuple[ControllerKind, ...] = (
     ControllerKind(actuated.KIND, "signal", actuated.ActuatedConfig, _actuated),
     ControllerKind(fixed.KIND, "signal", fixed.FixedConfig, _fixed),
     ControllerKind(max_pressure.KIND, "signal", max_pressure.PressureConfig, _pressure),
     ControllerKind(max_pressure.GREEDY, "signal", max_pressure.GreedyConfig, _greedy),
     ControllerKind(adaptive.KIND, "signal", adaptive.AdaptiveConfig, _adaptive),
+    ControllerKind(priority.KIND, "signal", priority.PriorityConfig, _priority),
 )

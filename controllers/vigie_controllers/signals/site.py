@@ -123,6 +123,20 @@ class Detector(Strict):
         return self.kind == "button" if self.locking is None else self.locking
 
 
+class PriorityInput(Strict):
+    """Where transit vehicles ask for priority, one per line and direction (an SRM of SAE J2735, as points).
+
+    Role ``priority.<id>.eta``: seconds until the vehicle is at the stop line; negative or bad: nobody asks.
+    Optional ``priority.<id>.lateness`` (seconds behind the timetable) and ``priority.<id>.occupancy`` (people
+    aboard). phases: those that serve it, on together. line, direction: as people know them.
+    """
+
+    id: str = Name
+    phases: tuple[int, ...] = Field(min_length=1, max_length=4)
+    line: str = Field(default="", max_length=32)
+    direction: str = Field(default="", max_length=32)
+
+
 class Startup(Strict):
     """What happens after power-up and after flash: flash, then all red, then the start phases in green.
 
@@ -152,6 +166,7 @@ class SignalSite(Strict):
     detectors: tuple[Detector, ...] = ()
     lanes: tuple[Lane, ...] = ()
     movements: tuple[Movement, ...] = ()
+    priority: tuple[PriorityInput, ...] = Field(default=(), max_length=32)
     startup: Startup = Startup()
     fallback_green_s: float = Field(default=20.0, ge=5.0, le=120.0)
     time_zone: str = Field(default="America/Toronto", max_length=64)

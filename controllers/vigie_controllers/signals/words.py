@@ -116,11 +116,21 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class PriorityReadings:
+    """One priority input: see ``site.PriorityInput``. None where no point is bound."""
+
+    eta: Reading[Value]
+    lateness: Reading[Value] | None = None
+    occupancy: Reading[Value] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """The readings of one image, by role. The same object for as long as the image stands.
 
     detectors: in the site's order. lamps: read-back in the channels' order, empty when none is bound.
     cabinet, cabinet_ped: phase states in the phases' order as ``Lamp`` numbers (cabinet actuation only).
+    priority: in the site's order.
     """
 
     detectors: tuple[Reading[Value], ...]
@@ -130,6 +140,7 @@ class Frame:
     cabinet_flash: Reading[Value] | None = None
     monitor_fault: Reading[Value] | None = None
     panel: Reading[Value] | None = None
+    priority: tuple[PriorityReadings, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ def points(raw: dict[str, Any], extra: tuple[str, ...] = ()) -> dict[str, str]:
         for phase in raw["phases"]:
             n = phase["id"]
             roles += [f"phase.{n}.{word}" for word in ("state", "hold", "force_off", "omit", "call")]
+    roles += [f"priority.{one['id']}.eta" for one in raw.get("priority", ())]
     return {role: f"jct/{role}" for role in (*roles, *extra)}
 
 
