@@ -1,6 +1,7 @@
 import type { Dictionary } from "./fr.ts";
 
 export const en: Dictionary = {
+  language: "en",
   page: {
     title: "Vigie, district live",
     heading: "District live",

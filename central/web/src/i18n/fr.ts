@@ -1,5 +1,6 @@
 // French comes first: its keys are the dictionary's type, and the English one must have the same.
 export const fr = {
+  language: "fr" as "fr" | "en",
   page: {
     title: "Vigie, district en direct",
     heading: "District en direct",

@@ -1,14 +1,17 @@
-// What an event says in one line. Gateways send stable words, which are translated, and a reason in plain English.
+// What an event says in one line. Gateways send stable words and a reason in plain English: both are translated.
 import type { VigieEvent } from "../api/types.ts";
 import type { Dictionary } from "../i18n/fr.ts";
+import { french } from "../i18n/sentences.ts";
 
 export interface Told {
   /** What sort of thing it is: the guard, a policy, a decision. */
   sort: string;
   /** About what, and what happened. */
   line: string;
-  /** Why, as the gateway put it: English. */
+  /** Why. */
   reason: string;
+  /** The reason's language: English where no French is known for it. */
+  lang: "fr" | "en";
 }
 
 /** An event in the page's language, as far as its words are known. */
@@ -18,8 +21,14 @@ export function tell({ kind, body }: Pick<VigieEvent, "kind" | "body">, t: Dicti
   return {
     sort: t.events.kinds[text(body.source)] ?? t.events.kinds[kind] ?? kind,
     line: [about, t.words[what] ?? what].filter((part) => part !== "").join(" · "),
-    reason: text(body.reason) || text(body.text),
+    ...why(text(body.reason) || text(body.text), t),
   };
+}
+
+/** A reason in the page's language where its French is known, else as the gateway put it. */
+export function why(said: string, t: Dictionary): Pick<Told, "reason" | "lang"> {
+  const known = t.language === "fr" ? french(said) : null;
+  return known === null ? { reason: said, lang: "en" } : { reason: known, lang: "fr" };
 }
 
 /** Ordinary decisions of controllers come by the second; what a person should notice does not. */
