@@ -81,7 +81,8 @@ function told(kind: string, value: string, depth: number): string | null {
 }
 
 function figure(value: string): string {
-  return value.replace(".", ",").replace(/^-/, "\u2212");
+  const whole = value.replace(/^\d{5,}/, (digits) => digits.replace(/\B(?=(\d{3})+$)/g, "\u00a0"));
+  return whole.replace(".", ",").replace(/^-/, "\u2212");
 }
 
 /** No-break spaces where French wants them: before a colon and between a figure and its unit. */

@@ -38,6 +38,7 @@ export function notable({ kind, body }: VigieEvent): boolean {
 
 /** `pump 1` in the page's language; a point's full name stays as it is. */
 export function subject(said: string, t: Dictionary): string {
+  if (t.subjects[said]) return t.subjects[said];
   const [, first = "", rest = ""] = /^(\S+)(.*)$/.exec(said) ?? [];
   return (t.subjects[first] ?? first) + rest;
 }

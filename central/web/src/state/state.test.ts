@@ -52,8 +52,11 @@ test("whoever listens hears once per batch what changed", () => {
 });
 
 test("events speak the page's language, as far as their words are known", () => {
-  const event = { kind: "intervention", body: { source: "guard", subject: "pump 1", what: "min-off", reason: "rests 30 s" } };
-  assert.deepEqual(tell(event, fr), { sort: "Garde-fou", line: "pompe 1 · repos minimal", reason: "rests 30 s" });
+  const event = { kind: "intervention", body: { source: "guard", subject: "pump 1", what: "min-off", reason: "it must rest 30 s more" } };
+  const line = "pompe 1 · repos minimal";
+  assert.deepEqual(tell(event, fr), { sort: "Garde-fou", line, reason: "elle doit rester arrêtée encore 30\u00a0s", lang: "fr" });
+  assert.equal(tell(event, en).reason, "it must rest 30 s more");
+  assert.equal(tell({ kind: "decision", body: { source: "guard", subject: "basin gate", what: "drift" } }, fr).line.split(" · ")[0], "vanne du bassin");
   assert.equal(tell({ kind: "decision", body: { source: "policy", subject: "bundle", what: "new-word" } }, fr).line, "lot · new-word");
   const base = { gateway: "gw", utc: 0, seq: 0 };
   assert.equal(notable({ ...base, kind: "decision", body: { source: "signal.actuated" } }), false);
