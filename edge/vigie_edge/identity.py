@@ -88,6 +88,9 @@ def capabilities() -> int:
 
 def become(identity: Identity) -> None:
     """Be ``identity`` from here on, without any capability, for good."""
+    "host".encode(
+        "idna"
+    )  # loaded when first used, by a name's lookup: where Python is, the user may not look
     os.setgroups(identity.groups)
     os.setresgid(identity.gid, identity.gid, identity.gid)
     os.setresuid(identity.uid, identity.uid, identity.uid)

@@ -113,7 +113,8 @@ def test_field_and_uplink_are_users_who_may_do_no_more_than_their_work(folder: P
             given = agent.ask("lease.take", forces={"basin/gate.command": 40.0}, reason="test", ttl_s=60)
             assert given["ok"]
             until(lambda: float(site.values()["basin/gate.command"]) == 40.0, why="for the lease")
-            until(lambda: agent.counters()["uplink.beat"] > 2)
+            until(lambda: agent.counters()["uplink.beat"] > 8)
+            assert {row["restarts"] for row in agent.status()["processes"].values()} == {0}
             segment = next((agent.journal / "telemetry").glob("*.seg"))
             assert as_user(UPLINK, segment.read_bytes) == "" and as_user(FIELD, segment.read_bytes) != ""
             reported = state / "policies" / "reported.json"
