@@ -119,6 +119,13 @@ class Domain(ABC, Generic[I, O]):
         """The figures of the last period and of the one under way, for people."""
         return {}
 
+    def outlook(self, now: float, clock: Reading[float], period_s: float, speaker: str) -> dict[str, Any]:
+        """What the devices show and when that may end, for people and vehicles; nothing where nobody asks.
+
+        period_s: of the loop; speaker: kind of the first controller that could speak, "" for the guard alone.
+        """
+        return {}
+
     def observed(self) -> State:
         """The observer's exact state."""
         return {}
@@ -207,6 +214,7 @@ class GuardedLoop(Generic[I, O]):
         self._controllers = [build_controller(kind, params, domain) for kind, params in controllers]
         self._faults: list[str] = [""] * len(controllers)
         self._observer_fault = ""
+        self._active = -1
 
     def stage(self, overrides: Mapping[str, Mapping[str, Any]]) -> Staged:
         """Build what ``overrides`` (kind -> parameters over the local defaults) would change.
@@ -271,6 +279,7 @@ class GuardedLoop(Generic[I, O]):
             outputs = domain.failsafe()
             self.replaced("the fail-safe was shown")
         decisions.extend(outputs.decisions)
+        self._active = active
         observed = self._observe(now, clock, outputs, decisions)
         return LoopStep(domain.values(outputs), tuple(decisions), tuple(interventions), active, observed)
 
@@ -283,6 +292,11 @@ class GuardedLoop(Generic[I, O]):
                 self._observer_fault = fault
                 decisions.append(Decision("observer", self.name, "observer-fault", fault))
             return _QUIET
+
+    def outlook(self, now: float, clock: Reading[float], period_s: float) -> dict[str, Any]:
+        """What the devices show and when that may end."""
+        speaker = self.kinds[self._active].name if self._active >= 0 else ""
+        return self.domain.outlook(now, clock, period_s, speaker)
 
     def replaced(self, why: str) -> None:
         """Tell the guard that the devices were given other values than its outputs; most guards need not know."""

@@ -157,7 +157,7 @@ class ScanEngine:
     ) -> ScanOutcome:
         """One scan at ``now`` (monotonic) and ``utc``, on ``image``. Never raises for what readings say."""
         number = int(now / self.base_s + _ROUNDING)
-        clock = Reading(utc, _TRUSTED.get(trust, Quality.BAD), utc, now if trust else NEVER)
+        clock = self._clock(now, utc, trust)
         decisions: list[Decision] = []
         interventions: list[Intervention] = []
         if self._last is not None and now - self._last > self._expiry_s + _HALF * self.base_s:
@@ -237,6 +237,16 @@ class ScanEngine:
     def effective(self) -> dict[str, dict[str, dict[str, Any]]]:
         """The parameters in force: loop -> kind -> parameters."""
         return {one.loop.name: one.loop.effective() for one in self.loops}
+
+    def outlook(self, now: float, utc: float, trust: ClockTrust) -> dict[str, dict[str, Any]]:
+        """What the loops' devices show and when that may end: loop -> its domain's words."""
+        clock = self._clock(now, utc, trust)
+        told = {one.loop.name: one.loop.outlook(now, clock, one.every * self.base_s) for one in self.loops}
+        return {name: rows for name, rows in told.items() if rows}
+
+    @staticmethod
+    def _clock(now: float, utc: float, trust: ClockTrust) -> Reading[float]:
+        return Reading(utc, _TRUSTED.get(trust, Quality.BAD), utc, now if trust else NEVER)
 
     def measures(self, now: float) -> dict[str, dict[str, Any]]:
         """What the loops' observers have counted: loop -> figures of the last period and of the one under way."""

@@ -46,7 +46,7 @@ class CommandDesk:
                 {"nonce": "", "ok": False, "code": "bad-request", "reason": "not a request"}
             ).encode()
         try:
-            result = self._do(request, nonce, now)
+            result = self._do(request, nonce, now, utc, trust)
             answer = {"nonce": nonce, "ok": True, "result": result}
         except LeaseRefused as refused:
             answer = {"nonce": nonce, "ok": False, "code": refused.code, "reason": refused.reason}
@@ -55,7 +55,9 @@ class CommandDesk:
             answer = {"nonce": nonce, "ok": False, "code": "bad-request", "reason": reason[:500]}
         return json.dumps(answer).encode()
 
-    def _do(self, request: dict[str, Any], nonce: str, now: float) -> dict[str, Any]:
+    def _do(
+        self, request: dict[str, Any], nonce: str, now: float, utc: float, trust: ClockTrust
+    ) -> dict[str, Any]:
         action = request.get("action")
         args = dict(request.get("args") or {})
         holder = str(request.get("holder", ""))
@@ -99,6 +101,8 @@ class CommandDesk:
                     {"point": one.point, "severity": one.severity, "reason": one.reason} for one in active
                 ]
             }
+        if action == "spat":
+            return {"intersections": self._engine.outlook(now, utc, trust)}
         if action == "measures":
             return {"measures": self._engine.measures(now)}
         if action == "effective":

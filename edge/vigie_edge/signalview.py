@@ -1,4 +1,4 @@
-"""``vigie-edge events`` and ``measures``: what a gateway's junctions did, to the tenth of a second."""
+"""``vigie-edge events``, ``measures`` and ``spat``: what a gateway's junctions did, and what they are about to do."""
 
 import csv
 import json
@@ -61,16 +61,26 @@ def instant(tenths: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{tenth}Z"
 
 
-def measures(config: Config, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """What a running agent's junctions measured: the last whole period and the one under way."""
+def _ask(config: Path, action: str) -> dict[str, Any]:
     from vigie_protocols.gateway import load_gateway
     from vigie_protocols.localsocket import ask
 
-    answer = ask(load_gateway(config).gateway.runtime_dir, "measures", {})
+    answer = ask(load_gateway(config).gateway.runtime_dir, action, {})
     if not answer.get("ok"):
         sys.stderr.write(f"refused: {answer.get('code')}: {answer.get('reason')}\n")
         sys.exit(1)
-    told: dict[str, Any] = answer["result"]["measures"]
+    result: dict[str, Any] = answer["result"]
+    return result
+
+
+def spat(config: Config) -> None:
+    """Signal phase and timing of a running agent's junctions (SAE J2735), as JSON."""
+    typer.echo(json.dumps(_ask(config, "spat")["intersections"]))
+
+
+def measures(config: Config, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """What a running agent's junctions measured: the last whole period and the one under way."""
+    told = _ask(config, "measures")["measures"]
     if as_json:
         typer.echo(json.dumps(told))
         return
@@ -101,5 +111,5 @@ def _figure(value: float | None) -> str:
 
 def register(app: typer.Typer) -> None:
     """Put these commands beside the others."""
-    for command in (events, measures):
+    for command in (events, measures, spat):
         app.command()(command)

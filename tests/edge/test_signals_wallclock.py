@@ -99,6 +99,9 @@ def test_control_killed_in_mid_phase_ends_the_movement_lawfully(tmp_path: Path) 
                 assert trips == [], [trip.reason for trip in trips]
             told = json.loads(agent.cli("measures", "--config", str(file), "--json").stdout)[junction.name]
             assert told["so_far"]["1/green_s"] >= 0.0
+            view = json.loads(agent.cli("spat", "--config", str(file)).stdout)[junction.name]
+            assert view["status"] == ["trafficDependentOperation"]
+            assert len(view["states"]) == len(junction.site.channels)
             assert agent.stop() == 0
             assert trips == [], [trip.reason for trip in trips]
             ran = agent.cli("replay", str(agent.journal), "--config", str(file))

@@ -11,6 +11,7 @@ from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.invariant import Invariant, flash_lamps
 from vigie_controllers.signals.measures.observer import Observer
 from vigie_controllers.signals.site import SignalSite
+from vigie_controllers.signals.spat import spat
 from vigie_controllers.signals.words import Frame, PriorityReadings, SignalInputs, SignalWants
 from vigie_protocols.points import Reading, Value
 
@@ -175,6 +176,10 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         """``<phase>/<name>`` -> figure, of the last whole period and of the one under way."""
         observer = self._observer
         return {"ended_utc": observer.latest_utc, "last": observer.latest, "so_far": observer.so_far(now)}
+
+    def outlook(self, now: float, clock: Reading[float], period_s: float, speaker: str) -> dict[str, Any]:
+        """The junction as a SPaT message would tell it."""
+        return spat(self.guard, self._frame, now, clock, period_s, speaker)
 
     def observed(self) -> State:
         """The observer's exact state."""

@@ -93,6 +93,16 @@ class SignalGuard:
         self._due = self._next_due()
         return self._verdict(now, wanted, decisions, notes)
 
+    @property
+    def plant(self) -> Engine | Cabinet:
+        """For who only looks: what makes the lamps, or watches the cabinet that does."""
+        return self._plant
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a reason not to run stands."""
+        return self._stop is not None
+
     def replaced(self, why: str) -> None:
         """The lamps have shown something else than our outputs meanwhile: the next scan starts up anew."""
         self._replaced = why
