@@ -226,16 +226,27 @@ def aside(node: ast.AST, local: Mapping[str, list[ast.expr]]) -> Iterator[tuple[
 def spoken() -> Iterator[tuple[str, str, str]]:
     """Place, word or reason, and its shape, of everything that speaks in the sources."""
     for file in sorted(one for package in PACKAGES for one in (ROOT / package).rglob("*.py")):
-        for scope in ast.walk(ast.parse(file.read_text())):
+        text = file.read_text()
+        for scope in ast.walk(ast.parse(text)):
             if not isinstance(scope, ast.FunctionDef):
                 continue
             local: dict[str, list[ast.expr]] = {}
+            says = (
+                "Decision(" in text
+                and scope.name != "_subject"
+                and isinstance(scope.returns, ast.Name)
+                and scope.returns.id == "str"
+            )
             for node in ast.walk(scope):
                 if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                     local.setdefault(node.targets[0].id, []).append(node.value)
             for node in ast.walk(scope):
                 where = f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
                 yield from ((where, kind, shape) for kind, shape in aside(node, local))
+                if says and isinstance(node, ast.Return) and node.value is not None:
+                    yield from (
+                        (where, "reason", shape) for shape in shapes(node.value, local) if " " in shape
+                    )
                 if not isinstance(node, ast.Call):
                     continue
                 name = (
@@ -265,5 +276,9 @@ def test_every_template_in_the_sources_has_its_french() -> None:
         if kind == "reason" and shape and not known_shape(shape, templates) and not stays_english(shape)
     ]
     assert missing == [], "add their French to central/web/src/i18n/sentences.json"
-    words = [(where, shape) for where, kind, shape in found if kind == "word" and shape not in known["words"]]
+    words = [
+        (where, shape)
+        for where, kind, shape in found
+        if kind == "word" and not known_shape(shape, set(known["words"]))
+    ]
     assert words == [], "add them to words in central/web/src/i18n/fr.ts and en.ts"
