@@ -25,11 +25,28 @@ def check_site(site: SignalSite) -> None:
     channels = {channel.id: channel for channel in site.channels}
     for channel in site.channels:
         _check_channel(channel, phases)
+        _check_display(channel, site)
+    for name, rows in site.displays.items():
+        for row in rows:
+            if row.write is not None and row.state != "green":
+                raise ValueError(f"site.displays: table {name!r}: only a green may be written as {row.write}")
+            for number in row.phases:
+                if number not in phases:
+                    raise ValueError(f"site.displays: table {name!r}: phase {number} is not declared")
     for phase in site.phases:
         if not any(phase.id in channel.phases for channel in site.channels):
             raise ValueError(f"site.channels: no channel belongs to phase {phase.id}")
         if (phase.walk_s > 0) != (phase.ped_clear_s > 0):
             raise ValueError(f"site.phases: phase {phase.id}: walk_s and ped_clear_s go together")
+        if phase.lead_walk_s > phase.walk_s:
+            raise ValueError(
+                f"site.phases: phase {phase.id}: lead_walk_s of {phase.lead_walk_s:g} s is longer than the walk it "
+                f"leads with, {phase.walk_s:g} s; shorten it"
+            )
+        if phase.lead_walk_s and site.actuation == "cabinet":
+            raise ValueError(
+                f"site.phases: phase {phase.id}: lead_walk_s is timed by the cabinet itself; set it there, 0 here"
+            )
     _check_conflicts(site, phases, channels)
     _check_detectors(site, phases, channels)
     _check_movements(site, channels)
@@ -58,6 +75,23 @@ def _check_channel(channel: Channel, phases: dict[int, Phase]) -> None:
         if number not in channel.phases:
             raise ValueError(f"{where}: permissive in phase {number}, which is not one of its phases")
     _unique(f"{where}: phases", map(str, channel.phases))
+
+
+def _check_display(channel: Channel, site: SignalSite) -> None:
+    where = f"site.channels: channel {channel.id!r}"
+    if channel.min_green_s is not None and channel.kind != "bicycle":
+        raise ValueError(
+            f"{where}: min_green_s is for bicycles; the minimum green of others is their phases'"
+        )
+    if channel.display is None:
+        return
+    if channel.display not in site.displays:
+        known = ", ".join(sorted(site.displays)) or "none"
+        raise ValueError(f"{where}: no display {channel.display!r}; name one of displays: {known}")
+    if channel.kind == "pedestrian" and any(row.write for row in site.displays[channel.display]):
+        raise ValueError(
+            f"{where}: to pedestrians a flashing green means clearance; take the table without write"
+        )
 
 
 def _check_conflicts(site: SignalSite, phases: dict[int, Phase], channels: dict[str, Channel]) -> None:

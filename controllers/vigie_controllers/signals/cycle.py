@@ -57,7 +57,10 @@ class Cycle:
         self.timing = timing
         self._plan = plan
         self.green = [
-            max(plan.min_green[p], plan.walk[p] + plan.ped_clear[p] if peds >> p & 1 else 0.0)
+            max(
+                plan.min_green[p] + (plan.lead[p] if peds >> p & 1 else 0.0),
+                plan.walk[p] + plan.ped_clear[p] if peds >> p & 1 else 0.0,
+            )
             for p in range(len(plan.ids))
         ]
         self.away = [

@@ -66,7 +66,7 @@ class DetectorBank:
     def _ped_only(site: SignalSite, plan: Plan) -> int:
         mask = plan.all
         for channel in site.channels:
-            if channel.kind == "vehicle":
+            if channel.kind != "pedestrian":
                 mask &= ~plan.mask(channel.phases)
         return mask
 

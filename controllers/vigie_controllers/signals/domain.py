@@ -7,12 +7,14 @@ from vigie_controllers.contract import Decision, State
 from vigie_controllers.loops import Domain, Observed
 from vigie_controllers.signals.checks import check_site
 from vigie_controllers.signals.diagnosis import NO_READING
+from vigie_controllers.signals.displays import Displays
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.invariant import Invariant, flash_lamps
 from vigie_controllers.signals.measures.observer import Observer
+from vigie_controllers.signals.sensing import greens
 from vigie_controllers.signals.site import SignalSite
 from vigie_controllers.signals.spat import spat
-from vigie_controllers.signals.words import Frame, PriorityReadings, SignalInputs, SignalWants
+from vigie_controllers.signals.words import Frame, PriorityReadings, SignalInputs, SignalWants, Status
 from vigie_protocols.points import Reading, Value
 
 COMMANDS = ("hold", "force_off", "omit", "call")
@@ -67,8 +69,10 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         self._readings: Sequence[Reading[Value]] | None = None
         self._frame = Frame(())
         self._outputs: SignalWants | None = None
+        self._shown_for: Status | None = None
         self._values: tuple[Value, ...] = ()
         self.guard = SignalGuard(site, self._heartbeat)
+        self._displays = Displays(self.guard.plan)
         self._observer = Observer(site, self.guard)
         self.measured = self._observer.names
         self._bound = {one.id: points[f"detector.{one.id}"] for one in site.detectors}
@@ -138,9 +142,12 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
 
     def values(self, outputs: SignalWants) -> Sequence[Value]:
         """Lamps, or commands phase by phase; then the heartbeat where there is one."""
-        if outputs is not self._outputs:
-            self._outputs = outputs
+        status = self.guard.status
+        if outputs is not self._outputs or status is not self._shown_for:
+            self._outputs, self._shown_for = outputs, status
             body: tuple[Value, ...] = outputs.lamps
+            if self._displays.changes and body:
+                body = self._displays.lamps(outputs.lamps, greens(status))
             if self.site.actuation == "cabinet":
                 asked = (outputs.hold, outputs.force_off, outputs.omit, outputs.call)
                 body = tuple(number in numbers for number in self._numbers for numbers in asked)
@@ -175,7 +182,18 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
     def measures(self, now: float) -> dict[str, Any]:
         """``<phase>/<name>`` -> figure, of the last whole period and of the one under way."""
         observer = self._observer
-        return {"ended_utc": observer.latest_utc, "last": observer.latest, "so_far": observer.so_far(now)}
+        return {
+            "ended_utc": observer.latest_utc,
+            "last": observer.latest,
+            "so_far": observer.so_far(now),
+            "heads": self.heads(),
+        }
+
+    def heads(self) -> dict[str, str]:
+        """What each head shows by its display table; empty for a cabinet, whose lamps are not ours."""
+        if self._outputs is None or self.site.actuation == "cabinet":
+            return {}
+        return self._displays.names(self._outputs.lamps, greens(self.guard.status))
 
     def outlook(self, now: float, clock: Reading[float], period_s: float, speaker: str) -> dict[str, Any]:
         """The junction as a SPaT message would tell it."""

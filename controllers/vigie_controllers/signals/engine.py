@@ -256,6 +256,8 @@ class Engine(EngineState):
         self.next[ring] = -1
         self.version += 1
         if self._ask.ped & self.plan.peds & 1 << p and self._may_open(p, False, now):
+            self.since[p] = now + self.plan.lead[p]  # the vehicles' green, which the walk leads
+            self.ready[p] = self.since[p] + self.plan.min_green[p]
             self._walk(p, now)
 
     def _decide(self, now: float) -> None:
@@ -329,10 +331,13 @@ class Engine(EngineState):
             return
         plan, lamp = self.plan, self.lamp
         self._yellow_over = FOREVER
-        green = coming = walk = clearing = 0
+        green = coming = walk = clearing = led = 0
         for ring, p in enumerate(self.current):
             if p >= 0 and self.state[p] == _GREEN:
                 green |= 1 << p
+                if now < self.since[p] - EPS:
+                    led |= 1 << p
+                    self._yellow_over = min(self._yellow_over, self.since[p])
                 if self.ped[p] == Ped.WALK:
                     walk |= 1 << p
                 elif self.ped[p] == Ped.CLEARANCE:
@@ -348,7 +353,7 @@ class Engine(EngineState):
             elif shown == _L_YELLOW:
                 want = _L_RED if now - self.lamp_since[c] >= plan.yellow[c] - EPS else _L_YELLOW
             else:
-                want = _L_GREEN if parents & green else _L_RED
+                want = _L_GREEN if parents & green & ~led else _L_RED
             if want != shown:
                 lamp[c] = want
                 self.lamp_since[c] = now
@@ -380,8 +385,9 @@ class Engine(EngineState):
                     wake = min(wake, self.ped_since[p] + length)
                 elif self._walks_again(p):
                     wake = min(wake, self.ped_since[p] + PED_PAUSE_S)
-                if self.ready[p] > now + EPS:
-                    wake = min(wake, self.ready[p])
+                for due in (self.ready[p], self.since[p]):
+                    if due > now + EPS:
+                        wake = min(wake, due)
             else:
                 length = plan.phase_yellow[p] if state == _YELLOW else plan.phase_clear[p]
                 wake = min(wake, self.since[p] + length)

@@ -38,5 +38,5 @@ class Invariant:
 def flash_lamps(site: SignalSite) -> tuple[int, ...]:
     """What each channel shows in flash."""
     shown = {"red": Lamp.FLASH_RED, "yellow": Lamp.FLASH_YELLOW, "dark": Lamp.DARK}
-    default = {"vehicle": "red", "pedestrian": "dark"}
+    default = {"vehicle": "red", "bicycle": "red", "pedestrian": "dark"}
     return tuple(int(shown[channel.flash or default[channel.kind]]) for channel in site.channels)

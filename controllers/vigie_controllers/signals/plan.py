@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from vigie_controllers.signals.checks import compatible, start_phases
-from vigie_controllers.signals.site import SignalSite
+from vigie_controllers.signals.site import Channel, Phase, SignalSite
 
 PED_PAUSE_S = 2.0
 """Steady don't walk between a pedestrian clearance and the next walk of the same head."""
@@ -42,9 +42,20 @@ class Plan:
             self.mask(q.id for q in phases if q.ring != p.ring and not compatible(p, q)) for p in phases
         )
         self.company = tuple(self.mask(q.id for q in phases if compatible(p, q)) for p in phases)
-        self.min_green = tuple(phase.min_green_s for phase in phases)
+        bicycles = [
+            [one for one in site.channels if one.kind == "bicycle" and phase.id in one.phases]
+            for phase in phases
+        ]
+        self.min_green = tuple(
+            max([phase.min_green_s, *(one.min_green_s or 0.0 for one in own)])
+            for phase, own in zip(phases, bicycles, strict=True)
+        )
         self.phase_yellow = tuple(phase.yellow_s for phase in phases)
-        self.phase_clear = tuple(phase.red_clear_s for phase in phases)
+        self.phase_clear = tuple(
+            max([phase.red_clear_s, *(_away(one, phase) - phase.yellow_s for one in own)])
+            for phase, own in zip(phases, bicycles, strict=True)
+        )
+        self.lead = tuple(phase.lead_walk_s for phase in phases)
         self.revert = tuple(phase.red_revert_s for phase in phases)
         self.walk = tuple(phase.walk_s for phase in phases)
         self.ped_clear = tuple(phase.ped_clear_s for phase in phases)
@@ -56,7 +67,7 @@ class Plan:
     def _channels(self, site: SignalSite) -> None:
         place = {channel.id: c for c, channel in enumerate(site.channels)}
         self.parents = tuple(self.mask(channel.phases) for channel in site.channels)
-        self.vehicle = tuple(channel.kind == "vehicle" for channel in site.channels)
+        self.vehicle = tuple(channel.kind != "pedestrian" for channel in site.channels)
         yellow, clear, red = [], [], []
         for channel in site.channels:
             own = [site.phases[self.place[number]] for number in channel.phases]
@@ -110,3 +121,9 @@ class Plan:
     def names(self, mask: int) -> tuple[int, ...]:
         """The phase ids of a mask, in the site's order."""
         return tuple(number for place, number in enumerate(self.ids) if mask >> place & 1)
+
+
+def _away(channel: Channel, phase: Phase) -> float:
+    """Seconds of a channel's own yellow and red clearance after a phase's green."""
+    yellow = phase.yellow_s if channel.yellow_s is None else channel.yellow_s
+    return yellow + (phase.red_clear_s if channel.red_clear_s is None else channel.red_clear_s)

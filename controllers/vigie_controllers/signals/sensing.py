@@ -90,7 +90,7 @@ def _walkers_only(site: SignalSite, plan: Plan) -> int:
     """Phases without a vehicle channel that a button can call."""
     vehicles = buttons = 0
     for channel in site.channels:
-        vehicles |= plan.mask(channel.phases) if channel.kind == "vehicle" else 0
+        vehicles |= plan.mask(channel.phases) if channel.kind != "pedestrian" else 0
     for detector in site.detectors:
         buttons |= plan.mask(detector.phases) if detector.kind == "button" else 0
     return buttons & ~vehicles

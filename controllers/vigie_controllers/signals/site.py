@@ -21,6 +21,8 @@ class Phase(Strict):
     red_revert_s: least red between a yellow and the next green of the same lamps, which no clearance of
     others ensures when a phase follows itself or joins an overlap that is just closing (NTCIP 1202
     phaseRedRevert). max_red_s: longest red with demand before the guard serves the phase by itself.
+    lead_walk_s: leading pedestrian interval: a walk begins so long before the vehicles' green of the same phase,
+    whose minimum counts from that green.
     """
 
     id: int = Field(ge=1, le=16)
@@ -32,7 +34,25 @@ class Phase(Strict):
     red_revert_s: float = Field(default=2.0, ge=1.0, le=10.0)
     walk_s: float = Field(default=0.0, ge=0.0, le=60.0)
     ped_clear_s: float = Field(default=0.0, ge=0.0, le=60.0)
+    lead_walk_s: float = Field(default=0.0, ge=0.0, le=15.0)
     max_red_s: float = Field(default=120.0, ge=20.0, le=600.0)
+
+
+LampName = Literal["dark", "red", "yellow", "green", "flash-red", "flash-yellow", "flash-green"]
+
+
+class DisplayRow(Strict):
+    """One row of a display table: what a head shows for a channel's state.
+
+    phases: the row holds only while one of them is green; empty: always. The first row that holds counts.
+    shows: name of what the head shows. write: the lamp state to write instead of ``green``: only
+    ``flash-green``, and only to vehicles.
+    """
+
+    state: LampName
+    phases: tuple[int, ...] = ()
+    shows: str = Field(pattern=r"^[a-z][a-z0-9-]{0,47}$")
+    write: Literal["flash-green"] | None = None
 
 
 class Channel(Strict):
@@ -41,17 +61,21 @@ class Channel(Strict):
     phases: parents; a vehicle channel is green while any parent is green and stays green when the next
     phase is a parent too (NEMA overlap); a pedestrian channel walks with its parents' pedestrian service.
     permissive: those parents in which its traffic must give way (SUMO's ``g``). yellow_s, red_clear_s:
-    default to the longest of the parents. flash: what it shows in flash.
+    default to the longest of the parents. flash: what it shows in flash. A bicycle channel works as a vehicle
+    channel with times of its own: min_green_s lengthens the minimum green of its phases, its yellow and red
+    clearance the time after them. display: its table among the site's ``displays``.
     """
 
     id: str = Name
-    kind: Literal["vehicle", "pedestrian"] = "vehicle"
+    kind: Literal["vehicle", "pedestrian", "bicycle"] = "vehicle"
     phases: tuple[int, ...] = Field(min_length=1)
     permissive: tuple[int, ...] = ()
     yellow_s: float | None = Field(default=None, ge=3.0, le=6.0)
     red_clear_s: float | None = Field(default=None, ge=0.0, le=6.0)
     flash: Literal["red", "yellow", "dark"] | None = None
-    """Default: red for vehicles, dark for pedestrians."""
+    """Default: red for vehicles and bicycles, dark for pedestrians."""
+    min_green_s: float | None = Field(default=None, ge=3.0, le=60.0)
+    display: str | None = None
 
 
 class Lane(Strict):
@@ -166,6 +190,7 @@ class SignalSite(Strict):
     detectors: tuple[Detector, ...] = ()
     lanes: tuple[Lane, ...] = ()
     movements: tuple[Movement, ...] = ()
+    displays: dict[str, tuple[DisplayRow, ...]] = Field(default_factory=dict, max_length=32)
     priority: tuple[PriorityInput, ...] = Field(default=(), max_length=32)
     startup: Startup = Startup()
     fallback_green_s: float = Field(default=20.0, ge=5.0, le=120.0)
