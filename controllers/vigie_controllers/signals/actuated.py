@@ -249,9 +249,13 @@ class Actuated:
                 lasted = now - self._begun[p]
                 why = self._why[p] or "guard"
                 if why == "gap-out":
-                    text = f"phase {number} ended after {lasted:.1f} s: a gap in its traffic while others wait"
+                    text = (
+                        f"phase {number} ended after {lasted:.1f} s: a gap in its traffic while others wait"
+                    )
                 elif why == "max-out":
-                    text = f"phase {number} ended after {lasted:.1f} s: others wait and it had its maximum green"
+                    text = (
+                        f"phase {number} ended after {lasted:.1f} s: others wait and it had its maximum green"
+                    )
                 else:
                     text = f"phase {number} ended: by the guard"
                 told.append(Decision(KIND, f"phase {number}", why, text))
