@@ -19,8 +19,8 @@ REPORTED: Severity = "low"
 class AlarmRule:
     """When a point is in alarm: equal to ``when``, above ``above``, or below ``below``.
 
-    place: of the point in the image. delay_s: it must stand so long; deadband: a number must come back so
-    far inside its limit before the alarm clears.
+    place: of the point in the image; unit: of its numbers. delay_s: it must stand so long; deadband: a number
+    must come back so far inside its limit before the alarm clears.
     """
 
     point: str
@@ -31,6 +31,7 @@ class AlarmRule:
     below: float | None = None
     delay_s: float = 0.0
     deadband: float = 0.0
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +140,9 @@ def _why(rule: AlarmRule, value: Value, active: bool) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     back = rule.deadband if active else 0.0
+    unit = rule.unit and f" {rule.unit}"
     if rule.above is not None and value > rule.above - back:
-        return f"{value:g} is above {rule.above:g}"
+        return f"{value:g}{unit} is above {rule.above:g}{unit}"
     if rule.below is not None and value < rule.below + back:
-        return f"{value:g} is below {rule.below:g}"
+        return f"{value:g}{unit} is below {rule.below:g}{unit}"
     return None

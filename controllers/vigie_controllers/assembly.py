@@ -40,6 +40,8 @@ class PointFacts(Protocol):
     @property
     def type(self) -> ValueType: ...  # noqa: D102
     @property
+    def unit(self) -> str: ...  # noqa: D102
+    @property
     def low(self) -> float: ...  # noqa: D102
     @property
     def high(self) -> float: ...  # noqa: D102
@@ -113,6 +115,7 @@ class Assembly:
                     told.below,
                     told.delay_s,
                     told.deadband,
+                    point.unit,
                 )
                 for point in self.points
                 if (told := point.alarm) is not None

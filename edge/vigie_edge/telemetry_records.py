@@ -24,7 +24,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something people should know.
 
     kind: decision, intervention, alarm or gap; source, subject, what, reason as in Decision.
-    severity, active: of alarms alone.
+    severity, active: of alarms alone, as title: what it is, by language (``{"fr": ..., "en": ...}``).
     """
 
     kind: str
@@ -38,6 +38,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     trust: int
     severity: str = ""
     active: bool | None = None
+    title: dict[str, str] | None = None
 
 
 samples_decoder: msgspec.msgpack.Decoder[Samples] = msgspec.msgpack.Decoder(Samples)

@@ -58,8 +58,10 @@ class Alarm(Strict):
     """When somebody should know: the point is ``when`` (bool or enum), above ``above`` or below ``below``.
 
     delay_s: it must stand so long. deadband: a number must come back so far before the alarm clears.
+    title: what people read when it stands; without one the point's own title. May contain {i}.
     """
 
+    title: BothLanguages | None = None
     severity: Literal["low", "medium", "high", "critical"] = "medium"
     when: bool | int | None = None
     above: float | None = None
@@ -382,7 +384,7 @@ def _expand_one(spec: PointSpec, protocol: str, device: str) -> list[PointDecl]:
             publish=spec.publish or None,
             read_back=None if spec.read_back is None else start + spec.read_back.replace("{i}", str(number)),
             max_writes_per_s=spec.max_writes_per_s,
-            alarm=spec.alarm,
+            alarm=_alarm(spec.alarm, number),
         )
         decls.append(common)
         if spec.edges:
@@ -406,6 +408,10 @@ def _numbered(title: Text | None, number: int) -> Text | None:
     if title is None or "{i}" not in title.fr + title.en:
         return title
     return Text(fr=title.fr.replace("{i}", str(number)), en=title.en.replace("{i}", str(number)))
+
+
+def _alarm(alarm: Alarm | None, number: int) -> Alarm | None:
+    return None if alarm is None else alarm.model_copy(update={"title": _numbered(alarm.title, number)})
 
 
 def load_profile(path: Path) -> Profile:

@@ -53,7 +53,7 @@ import catalogue from "./src/i18n/sentences.json" with { type: "json" };
 let text = "";
 for await (const chunk of process.stdin) text += chunk;
 const bodies = JSON.parse(text);
-const told = bodies.map((body) => ({ ...body, told: tell({ kind: "decision", body }, fr) }));
+const told = bodies.map((body) => ({ ...body, told: tell({ kind: body.kind, body }, fr) }));
 const templates = Object.values(catalogue).flatMap(Object.keys);
 console.log(JSON.stringify({ told, templates, words: Object.keys(fr.words), subjects: Object.keys(fr.subjects) }));
 """
@@ -85,16 +85,18 @@ class Listening:
     def __call__(self, *args: Any, **more: Any) -> Any:
         outcome = self._scan(*args, **more)
         for one in outcome.decisions:
-            self._hear(one.source, one.subject, one.what, one.reason)
+            self._hear("decision", one.source, one.subject, one.what, one.reason)
         for one in outcome.interventions:
-            self._hear("guard", one.subject, one.rule, one.reason)
+            self._hear("intervention", "guard", one.subject, one.rule, one.reason)
         for one in outcome.alarms:
-            self._hear("raised" if one.active else "cleared", one.point, "limit", f"{one.point} {one.reason}")
+            source = "raised" if one.active else "cleared"
+            self._hear("alarm", source, one.point, "limit", f"{one.point} {one.reason}")
         return outcome
 
-    def _hear(self, source: str, subject: str, what: str, reason: str) -> None:
+    def _hear(self, kind: str, source: str, subject: str, what: str, reason: str) -> None:
         shape = re.sub(r"\d+(\.\d+)?", "0", reason)
         self._heard[source, re.sub(r"\d+", "0", subject), what, shape] = {
+            "kind": kind,
             "source": source,
             "subject": subject,
             "what": what,

@@ -34,7 +34,6 @@ COUNTERS = (
     "control.restarts",
     "control.kept_changes",
     "control.fifo",
-    "control.locked",
     # recorder
     "recorder.turns",
     "recorder.records",

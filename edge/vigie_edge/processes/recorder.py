@@ -100,6 +100,11 @@ class Recorder:
         self._acked = AcknowledgedFile(plan.gateway.state_dir / UPLINK_FOLDER)
         self._state = StateFile(plan.gateway.state_dir)
         self._snapshot = wiring.snapshot()
+        self._titles = {
+            decl.name: title.model_dump()
+            for decl in plan.points
+            if decl.alarm is not None and (title := decl.alarm.title or decl.title) is not None
+        }
         self._names = [point_metric(name) for name in plan.table.names]
         self._done = [self._consumed(self.telemetry), self._consumed(self.replay)]
         self._read = Mark(
@@ -148,19 +153,10 @@ class Recorder:
             select.select([bell.fd], [], [], max(0.0, next_commit - clock.monotonic()))
             bell.answer()
             rest = next_commit - clock.monotonic()
-            if rest > 0 and not self.pressed:
+            if rest > 0 and max(self.readings.backlog, self.scans.backlog) < RING_BYTES // 4:
                 select.select([], [], [], rest)  # let a group gather: the ring keeps it meanwhile
             self.turn()
             next_commit = clock.monotonic() + self.commit_s
-        self.close()
-
-    @property
-    def pressed(self) -> bool:
-        """True when a ring fills: then nobody waits for a group to gather."""
-        return max(self.readings.backlog, self.scans.backlog) >= RING_BYTES // 4
-
-    def close(self) -> None:
-        """Commit what is left and close both journals."""
         self.turn()
         self.telemetry.close()
         self.replay.close()
@@ -235,10 +231,8 @@ class Recorder:
         for point, active, severity, reason in record.alarms:
             source = "raised" if active else "cleared"
             told = f"{point} {reason}"
-            event = Event(
-                "alarm", source, point, "limit", told, *_stamps(record, self.boot), severity, active
-            )
-            self._append_event(event)
+            stamps, title = _stamps(record, self.boot), self._titles.get(point)
+            self._append_event(Event("alarm", source, point, "limit", told, *stamps, severity, active, title))
 
     def _rotate_at(self, payload: bytes) -> None:
         """A snapshot begins a replay segment, so that each segment can be run again alone."""

@@ -127,7 +127,8 @@ def test_replay_from_a_snapshot_is_exact(kind: str) -> None:
             two = Drive(raw, [(kind, {})], step_s=1.0)
             two.now = one.now
             state = json.loads(json.dumps(one.loop.snapshot()))
-            two.loop.resume(state)
+            two.loop.restore(state)
+            two.domain.guard.resume(state["guard"])
             one.decisions.clear()
         for drive in (one, two):
             if drive is not None:

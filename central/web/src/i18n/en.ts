@@ -159,6 +159,8 @@ export const en: Dictionary = {
       intervention: "Guard",
       guard: "Guard",
       alarm: "Alarm",
+      raised: "Alarm",
+      cleared: "Alarm over",
       policy: "Policy",
       gap: "Gap in the journal",
       birth: "Arrival",

@@ -158,6 +158,8 @@ export const fr = {
       intervention: "Garde-fou",
       guard: "Garde-fou",
       alarm: "Alarme",
+      raised: "Alarme",
+      cleared: "Fin d’alarme",
       policy: "Politique",
       gap: "Lacune du journal",
       birth: "Arrivée",

@@ -35,7 +35,7 @@ test("every French template uses each placeholder of the English one, and no oth
 
 test("every template is understood when it is said", () => {
   const said: Record<string, string> = {
-    list: "2, 6", value: "False", word: "gap-out", point: "ps/level", name: "a-b", text: "x y", sentence: "running",
+    list: "2, 6", value: "False", word: "gap-out", point: "ps/level", name: "a-b", unit: "m3/s", text: "x y", sentence: "running",
   };
   for (const [english, told] of pairs) {
     const example = english.replace(/\{\w+(?::(\w+))?\}/g, (_, kind?: string) => said[kind ?? ""] ?? "12.5");

@@ -1,9 +1,9 @@
 // Gateways give their reasons in plain English, made from templates; here is the French of each.
 // The catalogue is sentences.json, English template to French template. A placeholder says what it takes:
 // {s} a number, {p:list} numbers with commas, {v:value} a value as written in Python, {w:word} a stable word of the
-// dictionary, {p:point} a point's full name, {n:name} anything without a space, {t:text} anything, {why:sentence}
-// another sentence of the catalogue. What no template knows stays English: the words of operating systems and
-// libraries, of people, and names of parameters.
+// dictionary, {p:point} a point's full name, {u:unit} a unit, {n:name} anything without a space, {t:text} anything,
+// {why:sentence} another sentence of the catalogue. What no template knows stays English: the words of operating
+// systems and libraries, of people, and names of parameters.
 import { fr } from "./fr.ts";
 import catalogue from "./sentences.json" with { type: "json" };
 
@@ -15,6 +15,7 @@ const TAKES: Record<string, string> = {
   word: "[a-z][a-z0-9-]*",
   point: String.raw`[\w.-]+/[\w./-]+`,
   name: String.raw`\S+`,
+  unit: String.raw`\S+`,
   text: ".+?",
   sentence: ".+",
 };
@@ -75,6 +76,8 @@ function told(kind: string, value: string, depth: number): string | null {
     case "value":
       if (value.startsWith("'")) return value.slice(1, -1);
       return { True: fr.page.yes, False: fr.page.no, None: fr.page.noValue }[value] ?? figure(value);
+    case "unit":
+      return value.replace("m3", "m³");
     default:
       return value;
   }

@@ -8,6 +8,8 @@ export interface Told {
   sort: string;
   /** About what, and what happened. */
   line: string;
+  /** The device, where the line does not name it. */
+  device: string;
   /** Why. */
   reason: string;
   /** The reason's language: English where no French is known for it. */
@@ -16,13 +18,27 @@ export interface Told {
 
 /** An event in the page's language, as far as its words are known. */
 export function tell({ kind, body }: Pick<VigieEvent, "kind" | "body">, t: Dictionary): Told {
-  const about = subject(text(body.subject) || text(body.policy) || text(body.device), t);
-  const what = text(body.what) || text(body.state) || text(body.code);
+  const title = titled(body.title, t);
+  const point = kind === "alarm" ? text(body.subject) : "";
+  const about = title || subject(text(body.subject) || text(body.policy) || text(body.device), t);
+  const what = point ? "" : text(body.what) || text(body.state) || text(body.code);
   return {
     sort: t.events.kinds[text(body.source)] ?? t.events.kinds[kind] ?? kind,
     line: [about, t.words[what] ?? what].filter((part) => part !== "").join(" · "),
-    ...why(text(body.reason) || text(body.text), t),
+    device: title ? (point.split("/")[0] ?? "") : "",
+    ...why(told(text(body.reason) || text(body.text), point, title), t),
   };
+}
+
+/** What the gateway calls an alarm, in the page's language; nothing where it gives no title. */
+function titled(title: unknown, t: Dictionary): string {
+  return typeof title === "object" && title !== null ? text((title as Record<string, unknown>)[t.language]) : "";
+}
+
+/** An alarm's reason without the point that the line names already; a title says by itself which state it stands for. */
+function told(said: string, point: string, title: string): string {
+  const rest = point && said.startsWith(`${point} `) ? said.slice(point.length + 1) : said;
+  return title && rest.startsWith("is ") ? "" : rest;
 }
 
 /** A reason in the page's language where its French is known, else as the gateway put it. */

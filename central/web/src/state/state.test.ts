@@ -54,7 +54,8 @@ test("whoever listens hears once per batch what changed", () => {
 test("events speak the page's language, as far as their words are known", () => {
   const event = { kind: "intervention", body: { source: "guard", subject: "pump 1", what: "min-off", reason: "it must rest 30 s more" } };
   const line = "pompe 1 · repos minimal";
-  assert.deepEqual(tell(event, fr), { sort: "Garde-fou", line, reason: "elle doit rester arrêtée encore 30\u00a0s", lang: "fr" });
+  const reason = "elle doit rester arrêtée encore 30\u00a0s";
+  assert.deepEqual(tell(event, fr), { sort: "Garde-fou", line, device: "", reason, lang: "fr" });
   assert.equal(tell(event, en).reason, "it must rest 30 s more");
   assert.equal(tell({ kind: "decision", body: { source: "guard", subject: "basin gate", what: "drift" } }, fr).line.split(" · ")[0], "vanne du bassin");
   assert.equal(tell({ kind: "decision", body: { source: "policy", subject: "bundle", what: "new-word" } }, fr).line, "lot · new-word");
@@ -62,6 +63,18 @@ test("events speak the page's language, as far as their words are known", () => 
   assert.equal(notable({ ...base, kind: "decision", body: { source: "signal.actuated" } }), false);
   assert.equal(notable({ ...base, kind: "decision", body: { source: "policy" } }), true);
   assert.equal(notable({ ...base, ...event }), true);
+});
+
+test("an alarm is told by its title, else by its point", () => {
+  const body = { source: "raised", subject: "cab-a/lamp.25.fault", what: "limit", reason: "cab-a/lamp.25.fault is 1" };
+  const title = { fr: "Lampadaire 25 en défaut", en: "Lamp 25 fault" };
+  const alarm = { kind: "alarm", body: { ...body, title } };
+  assert.deepEqual(tell(alarm, fr), { sort: "Alarme", line: title.fr, device: "cab-a", reason: "", lang: "en" });
+  assert.equal(tell(alarm, en).line, title.en);
+  const bare = tell({ kind: "alarm", body }, fr);
+  assert.deepEqual([bare.line, bare.reason], ["cab-a/lamp.25.fault", "vaut 1"]);
+  const flow = { ...body, source: "cleared", subject: "ps/flow", reason: "ps/flow 0.5 m3/s is above 0.005 m3/s" };
+  assert.equal(tell({ kind: "alarm", body: { ...flow, title: "odd" } }, fr).reason, "vaut 0,5\u00a0m³/s, au-dessus de 0,005\u00a0m³/s");
 });
 
 test("the table says what the map shows", () => {
