@@ -17,12 +17,15 @@ import pytest
 import yaml
 from tests.e2e.stack import REPOSITORY, run_command
 
+from vigie_protocols.yamlfile import read_yaml
+
 ENTRY = {
     "vigie-edge": "vigie_edge.cli",
     "vigie-central": "vigie_central.server_cli",
     "vigie": "vigie_central.cli",
     "vigie-sim": "vigie_sim.cli",
 }
+INTERSECTION = REPOSITORY / "firmware-config" / "gateways" / "gw-carrefour.yaml"
 STATION = REPOSITORY / "firmware-config" / "gateways" / "gw-pompage.yaml"
 TRAFFIC = REPOSITORY / "hil-sim" / "scenarios" / "district" / "traffic"
 POLICY = {
@@ -125,6 +128,40 @@ def test_a_wrong_gateway_file_is_told_with_its_line(
     file = written(tmp_path / "gw.yaml", changed(document, changes))
     desk.refuses("vigie-edge", "check", file, says=(str(file), *says))
     desk.refuses("vigie-edge", "run", "--config", file, says=(str(file), *says))
+
+
+FIXED = "loops.0.controllers.1.params"
+PLAN = f"{FIXED}.plans.jour"
+SIGNALS: list[tuple[Changes, tuple[str, ...]]] = [
+    ({f"{PLAN}.splits_s.9": 20}, ("splits_s.9 = 20", "phase 9 is not declared", "Its phases are 1, 2")),
+    ({f"{PLAN}.splits_s.1": 8}, ("splits_s.1 = 8", "split-overrun", "Give it 10.3 s or more.")),
+    ({f"{PLAN}.offset_s": 95}, ("offset_s = 95", "invalid-offset", "Take 5 s.")),
+    ({f"{PLAN}.cycle_s": 85}, ("plans.jour", "sum to 90 s, not to 85 s", "Correct the splits or cycle_s.")),
+    ({f"{PLAN}.coordinated": [2, 4]}, ("plans.jour.coordinated", "cannot be on with", "Name phases of one")),
+    ({f"{FIXED}.plan": "soir"}, ("params.plan = 'soir'", "no plan 'soir'", "Name one of fete, jour")),
+    ({f"{FIXED}.day_plans.repos.1.at": "00:00"}, ("repos.1.at = '00:00'", "overlaps the entry at 00:00", "rising")),
+    ({f"{FIXED}.schedule.1.weekdays": ["fri"]}, ("schedule.1", "overlaps schedule.0", "Narrow one of them")),
+    ({f"{FIXED}.holidays": {"2026-02-30": "repos"}}, ("holidays.2026-02-30", "no such date", "Write it as 2026")),
+    ({"loops.0.site.time_zone": "Montreal"}, ("site.time_zone = 'Montreal'", "no time zone known here", "Name one of")),
+    ({"loops.0.site.priority.0.phases": [3]}, ("site.priority", "phase 3 is not declared", "Name one of 1, 2")),
+    ({"loops.0.site.channels.0.display": "x"}, ("site.channels", "no display 'x'", "Name one of displays")),
+    ({"loops.0.controllers.0.params.lines": ["9"]}, ("params.lines", "no input of line '9'", "Name one of 129, 80.")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "says"), SIGNALS, ids=[next(iter(row[0])) for row in SIGNALS])
+def test_a_plan_that_the_junction_cannot_run_is_told_with_its_line(
+    desk: Desk, tmp_path: Path, changes: Changes, says
+) -> None:
+    document = read_yaml(INTERSECTION).data
+    file = written(tmp_path / "gw.yaml", yaml.safe_dump(changed(document, changes), sort_keys=False))
+    desk.refuses("vigie-edge", "check", file, says=(f"{file}:", *says))
+
+
+def test_the_example_intersection_and_its_policy_are_good(desk: Desk) -> None:
+    assert desk.call("vigie-edge", "check", INTERSECTION) == (0, "")
+    policy = REPOSITORY / "firmware-config" / "policies" / "fete-nationale.yaml"
+    assert desk.call("vigie", "policy", "validate", policy)[0] == 0
 
 
 BROKEN = [
