@@ -3,12 +3,15 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vigie_edge import signalview, tools
 from vigie_protocols.errors import InputError, Problem, VigieError, input_error
+
+if TYPE_CHECKING:
+    from vigie_edge.config import Plan
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="L'agent de passerelle / The gateway agent."
@@ -35,6 +38,9 @@ def run(
     clock_trusted: Annotated[
         bool, typer.Option(help="UTC is kept by somebody else (a container's host) and may be trusted.")
     ] = False,
+    single: Annotated[
+        bool, typer.Option(help="All parts in one process, for development and simulation; not for duty.")
+    ] = False,
     field_user: Annotated[
         str, typer.Option(envvar="VIGIE_FIELD_USER", help="Whom field runs as: a name, or UID:GID.")
     ] = "",
@@ -52,11 +58,25 @@ def run(
     if lockstep:
         _check_address("--lockstep", lockstep)
     plan = load_plan(config)
+    if single:
+        _run_single(plan, lockstep, clock_trusted)
+        return
     users = users_from(field_user, uplink_user)
     runtime = prepare_runtime(plan, users)
     with alone(runtime, "supervisor"):
         wiring = Wiring(plan, runtime, Bells.named(runtime), lockstep, clock_trusted, users)
         sys.exit(Supervisor(wiring).run())
+
+
+def _run_single(plan: "Plan", lockstep: str, clock_trusted: bool) -> None:
+    from vigie_edge.memory.mapped import Heap
+    from vigie_edge.processes.alone import alone
+    from vigie_edge.processes.single import run_single
+    from vigie_edge.wiring import Bells, Wiring, prepare_runtime
+
+    runtime = prepare_runtime(plan)
+    with alone(runtime, "supervisor"):
+        run_single(Wiring(plan, runtime, Bells(), lockstep, clock_trusted, heap=Heap()))
 
 
 def _check_address(option: str, text: str) -> None:

@@ -10,6 +10,7 @@ from vigie_edge.wiring import Wiring
 _GAUGES = {
     "control.late_us_max",
     "control.fifo",
+    "control.locked",
     "field.links_down",
     "field.step_us",
     "recorder.epoch",

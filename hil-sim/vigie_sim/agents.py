@@ -27,11 +27,12 @@ def command(name: str) -> list[str]:
 
 @dataclass
 class Agent:
-    """One ``vigie-edge run`` process. log: where its output goes."""
+    """One ``vigie-edge run`` process. log: where its output goes. single: all its parts in that one process."""
 
     file: Path
     lockstep: str
     log: Path
+    single: bool = False
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -42,6 +43,8 @@ class Agent:
     def start(self) -> None:
         """Start it; its state and journal are where its file says."""
         arguments = [*command("vigie-edge"), "run", "--config", str(self.file)]
+        if self.single:
+            arguments.append("--single")
         if self.lockstep:
             arguments += ["--lockstep", self.lockstep]
         else:

@@ -46,10 +46,12 @@ class WaterSite:
     level: metres in the wet well, as the test wants it. steps: how often the devices were stepped.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 1) -> None:
         spec = StationSpec(device="s", dry_m=0.35, low_m=0.8, lead_m=2.2, lag_m=3.0, high_m=3.6, noise_m=0.0)
-        self.station = PumpStation(spec, 2, random.Random(1))
-        self.basin = Basin(BasinSpec(device="basin", area_m2=500, high_m=3.3, noise_m=0.0), random.Random(2))
+        self.station = PumpStation(spec, 2, random.Random(seed))
+        self.basin = Basin(
+            BasinSpec(device="basin", area_m2=500, high_m=3.3, noise_m=0.0), random.Random(seed + 1)
+        )
         self.rigs = [
             ModbusRig("pump-station", builtin_profile("pump-station-duplex"), self.station),
             ModbusRig("basin", builtin_profile("retention-basin"), self.basin),
@@ -68,10 +70,7 @@ class WaterSite:
             while not self._stop.is_set():
                 now = time.monotonic()
                 seconds, last = now - last, now
-                self.station.step(now - begun, seconds, self.level)
-                self.station.measure(self.level, seconds, (10.0, 10.0), {"flow": 0.1})
-                self.basin.step(now - begun, seconds)
-                self.basin.measure(0.5, seconds, {"rain": 0.0})
+                self.step(now - begun, seconds, self.level)
                 for rig in self.rigs:
                     await rig.refresh(now - begun, time.time())
                 self.steps += 1
@@ -80,6 +79,13 @@ class WaterSite:
         finally:
             for rig in self.rigs:
                 await rig.stop()
+
+    def step(self, now: float, seconds: float, level: float) -> None:
+        """Let ``seconds`` pass with the wet well at ``level`` metres."""
+        self.station.step(now, seconds, level)
+        self.station.measure(level, seconds, (10.0, 10.0), {"flow": 0.1})
+        self.basin.step(now, seconds)
+        self.basin.measure(0.5, seconds, {"rain": 0.0})
 
     def values(self) -> dict[str, Any]:
         """Every point of both devices."""

@@ -248,8 +248,17 @@ class Actuated:
             if ended >> p & 1:
                 lasted = now - self._begun[p]
                 why = self._why[p] or "guard"
-                by = "by the guard" if why == "guard" else f"{why} after {lasted:.1f} s"
-                told.append(Decision(KIND, f"phase {number}", why, f"phase {number} ended: {by}"))
+                if why == "gap-out":
+                    text = (
+                        f"phase {number} ended after {lasted:.1f} s: a gap in its traffic while others wait"
+                    )
+                elif why == "max-out":
+                    text = (
+                        f"phase {number} ended after {lasted:.1f} s: others wait and it had its maximum green"
+                    )
+                else:
+                    text = f"phase {number} ended: by the guard"
+                told.append(Decision(KIND, f"phase {number}", why, text))
         return tuple(told)
 
     def snapshot(self) -> State:

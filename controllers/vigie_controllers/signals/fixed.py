@@ -212,7 +212,7 @@ class Fixed:
         self._current = owners
         if owners:
             who = ", ".join(map(str, self._plan.names(owners)))
-            text = f"plan {self._name}: at {at:.1f} s of {cycle.length:g} s"
+            text = f"plan {self._name}: turn of phase {who} at {at:.1f} s of the cycle of {cycle.length:g} s"
             notes.append(Decision(KIND, f"phase {who}", "split", text))
 
     # -- snapshots -----------------------------------------------------------------------------------

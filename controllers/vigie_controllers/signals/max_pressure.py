@@ -77,7 +77,7 @@ class Pressure:
         names = self._plan.names
         now_on = ", ".join(map(str, names(self._model.stages[best])))
         before = 0.0 if old < 0 else pressures[old]
-        text = f"pressure {pressures[best]:.1f} against {before:.1f}"
+        text = f"phase {now_on} next: a pressure of {pressures[best]:.1f} vehicles against {before:.1f}"
         return (Decision(self._kind, f"phase {now_on}", "pressure", text),)
 
     def _pressure(self, stage: int) -> float:

@@ -34,6 +34,7 @@ COUNTERS = (
     "control.restarts",
     "control.kept_changes",
     "control.fifo",
+    "control.locked",
     # recorder
     "recorder.turns",
     "recorder.records",

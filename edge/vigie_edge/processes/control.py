@@ -239,44 +239,61 @@ class WallControl:
         self.wiring = wiring
         self.base_s = wiring.plan.gateway.scan_s
         self._hold: Hold | None = None
+        self._first_by = 0.0
+        self._number: int | None = None
+        """The grid's next scan; None until the first image or the end of the patience with it."""
+        self._overrun = False
 
     def run(self) -> None:
         """Scan until the supervisor is told to stop. Goes on when the supervisor dies."""
-        control, board = self.control, self.control.board
         granted = realtime.ask()
-        board.set("control.fifo", int(granted.fifo))
+        self.control.board.set("control.fifo", int(granted.fifo))
+        self.control.board.set("control.locked", int(granted.locked))
         realtime.quiet_collector()
-        control.resume(clock.monotonic())
         stopped = StopFlag()
-        self._await_image(clock.monotonic() + FIRST_IMAGE_S)
-        self._hold = Hold.of(self.wiring, control.outputs.read(), clock.monotonic())
-        number = math.floor(clock.monotonic() / self.base_s) + 1
-        overrun = False
+        self.begin()
         while not stopped.asked:
-            deadline = number * self.base_s
-            urgent = self.wiring.bells.control.wait(deadline - clock.monotonic())
-            now = clock.monotonic()
-            if now < deadline and not urgent:
-                continue
-            if now >= deadline:
-                late = round((now - deadline) * 1e6)
-                board.add("control.late_us_sum", late)
-                if late > board.get("control.late_us_max"):
-                    board.set("control.late_us_max", late)
-            self._one(now, overrun)
-            if now >= deadline:
-                number += 1
-            behind = math.floor(clock.monotonic() / self.base_s) + 1 - number
-            overrun = behind > 0
-            if overrun:
-                board.add("control.overruns")
-                board.add("control.missed", behind)
-                number += behind
+            self.turn(self.wiring.bells.control.wait(self.rest()))
 
-    def _await_image(self, limit: float) -> None:
+    def begin(self) -> None:
+        """Take up a predecessor's state."""
+        self.control.resume(clock.monotonic())
+        self._first_by = clock.monotonic() + FIRST_IMAGE_S
+
+    def rest(self) -> float:
+        """Seconds until the next turn, unless the bell rings."""
+        return 0.02 if self._number is None else self._number * self.base_s - clock.monotonic()
+
+    def turn(self, urgent: bool) -> None:
+        """One scan, if the grid or an urgent point wants one now."""
+        board = self.control.board
+        now = clock.monotonic()
+        if self._number is None:
+            self._look_for_image(now)
+            return
+        deadline = self._number * self.base_s
+        if now < deadline and not urgent:
+            return
+        if now >= deadline:
+            late = round((now - deadline) * 1e6)
+            board.add("control.late_us_sum", late)
+            if late > board.get("control.late_us_max"):
+                board.set("control.late_us_max", late)
+        self._one(now, self._overrun)
+        if now >= deadline:
+            self._number += 1
+        behind = math.floor(clock.monotonic() / self.base_s) + 1 - self._number
+        self._overrun = behind > 0
+        if self._overrun:
+            board.add("control.overruns")
+            board.add("control.missed", behind)
+            self._number += behind
+
+    def _look_for_image(self, now: float) -> None:
         """At a cold start field needs a moment; without it the first scans would find everything bad."""
-        while clock.monotonic() < limit and not self._fresh(self.control.freeze(), clock.monotonic()):
-            self.wiring.bells.control.wait(0.02)
+        if now >= self._first_by or self._fresh(self.control.freeze(), now):
+            self._hold = Hold.of(self.wiring, self.control.outputs.read(), now)
+            self._number = math.floor(now / self.base_s) + 1
 
     def _fresh(self, image: Image, now: float) -> bool:
         """False for an image of a field that has fallen silent, or from before the machine started anew."""
@@ -311,29 +328,43 @@ class PacedControl:
         self.wiring = wiring
         self.base_s = wiring.plan.gateway.scan_s
         self.sequence = wiring.output_sequence()
+        self._last = 0
+        self._frame: OutputFrame | None = None
 
     def run(self) -> None:
         """Scan tick by tick until told to stop."""
-        control = self.control
         realtime.quiet_collector()
         stopped = StopFlag()
+        self.begin()
+        while not stopped.asked:
+            self.wiring.bells.control.wait(self.rest())
+            self.turn()
+
+    def begin(self) -> None:
+        """Take up a predecessor's state."""
+        control = self.control
         # What a killed predecessor decided within an unfinished tick was never written: the tick is run anew.
         while self.sequence.drain():
             pass
         found = control.outputs.read()
-        last = self.wiring.output_codec.unpack(found[1]).tick if found is not None else 0
+        self._last = self.wiring.output_codec.unpack(found[1]).tick if found is not None else 0
         control.resume(NEVER if found is None else self.wiring.output_codec.unpack(found[1]).now)
-        frame: OutputFrame | None = None
-        while not stopped.asked:
-            self.wiring.bells.control.wait(0.5 if frame is None else 0.05)
-            image = control.freeze()
-            if image.tick > last:
-                if last and image.tick > last + 1:
-                    control.board.add("control.missed", (image.tick - last - 1) * self._per_tick())
-                last = image.tick
-                frame = self._tick(image)
-            elif frame is not None and control.slack(image.now, image.utc, ClockTrust.SYNCED):
-                self._publish_staged(frame)
+
+    def rest(self) -> float:
+        """Seconds until the next turn, unless the bell rings."""
+        return 0.5 if self._frame is None else 0.05
+
+    def turn(self) -> None:
+        """The scans of a new tick; between ticks a step of what else is to do."""
+        control, last = self.control, self._last
+        image = control.freeze()
+        if image.tick > last:
+            if last and image.tick > last + 1:
+                control.board.add("control.missed", (image.tick - last - 1) * self._per_tick())
+            self._last = image.tick
+            self._frame = self._tick(image)
+        elif self._frame is not None and control.slack(image.now, image.utc, ClockTrust.SYNCED):
+            self._publish_staged(self._frame)
 
     def _per_tick(self) -> int:
         return max(1, round(self.control.board.get("field.step_us") / 1e6 / self.base_s))

@@ -153,10 +153,19 @@ class Recorder:
             select.select([bell.fd], [], [], max(0.0, next_commit - clock.monotonic()))
             bell.answer()
             rest = next_commit - clock.monotonic()
-            if rest > 0 and max(self.readings.backlog, self.scans.backlog) < RING_BYTES // 4:
+            if rest > 0 and not self.pressed:
                 select.select([], [], [], rest)  # let a group gather: the ring keeps it meanwhile
             self.turn()
             next_commit = clock.monotonic() + self.commit_s
+        self.close()
+
+    @property
+    def pressed(self) -> bool:
+        """True when a ring fills: then nobody waits for a group to gather."""
+        return max(self.readings.backlog, self.scans.backlog) >= RING_BYTES // 4
+
+    def close(self) -> None:
+        """Commit what is left and close both journals."""
         self.turn()
         self.telemetry.close()
         self.replay.close()

@@ -227,22 +227,25 @@ class Supervisor:
             self._progress_at = now
 
     def status(self) -> dict[str, object]:
-        """What local people are shown: processes and counters."""
-        return {
-            "gateway": self.wiring.plan.gateway.gateway,
-            "configuration": self.wiring.plan.configuration_hash,
-            "supervisor": os.getpid(),
-            "processes": {child.name: child.status() for child in self.children.values()},
-            "counters": self.board.all(),
-            "links": self._links(),
-        }
+        """What local people are shown."""
+        processes = {child.name: child.status() for child in self.children.values()}
+        return agent_status(self.wiring, self.board, processes)
 
-    def _links(self) -> object:
-        """What field last told of its links; nothing in lock-step."""
-        try:
-            return json.loads((self.wiring.runtime / LINKS_FILE).read_bytes())
-        except (OSError, ValueError):
-            return {}
+
+def agent_status(wiring: Wiring, board: Board, processes: dict[str, dict[str, object]]) -> dict[str, object]:
+    """What local people are shown: processes, counters, and what field last told of its links (not in lock-step)."""
+    try:
+        links = json.loads((wiring.runtime / LINKS_FILE).read_bytes())
+    except (OSError, ValueError):
+        links = {}
+    return {
+        "gateway": wiring.plan.gateway.gateway,
+        "configuration": wiring.plan.configuration_hash,
+        "supervisor": os.getpid(),
+        "processes": processes,
+        "counters": board.all(),
+        "links": links,
+    }
 
 
 class _NotifySocket:

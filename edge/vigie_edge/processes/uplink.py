@@ -78,6 +78,7 @@ class Uplink:
         self.gateway = plan.gateway.gateway
         self.board = wiring.board("uplink")
         self.boot = boot_id()
+        self._patience = clock.monotonic() + FIRST_IMAGE_S
         self._inputs = wiring.inputs()
         folder = plan.gateway.state_dir / UPLINK_FOLDER
         self._acked_file = AcknowledgedFile(folder)
@@ -160,26 +161,26 @@ class Uplink:
         """Serve until told to stop."""
         stop = StopFlag()
         bell = self.wiring.bells.uplink
-        # Births show what field reads: give it a moment; in lock-step time itself begins with its first image.
-        patience = clock.monotonic() + FIRST_IMAGE_S
-        while not stop.asked and self._inputs.frame == 0:
+        while not stop.asked and not self.ready():
             select.select([bell.fd], [], [], 0.05)
             bell.answer()
-            if self._inputs.read() is not None or (not self.wiring.paced and clock.monotonic() > patience):
-                break
         self.link.start()
         while not stop.asked:
             self.turn(bell.fd)
             bell.answer()
-        self._last_words()
+        self.last_words()
 
-    def turn(self, bell: int) -> None:
-        """Wait a quarter of a second at most for socket, journal or deadline, and do what is due."""
+    def ready(self) -> bool:
+        """Births show what field reads: true once it has, or had a moment; in lock-step time itself begins there."""
+        patient = self.wiring.paced or clock.monotonic() < self._patience
+        return self._inputs.read() is not None or not patient
+
+    def turn(self, bell: int, rest: float = 0.25) -> None:
+        """Wait ``rest`` seconds at most for socket, journal or deadline, and do what is due."""
         link = self.link
         socket = link.fileno()
         readers = [bell] if socket is None else [bell, socket]
         writers = [socket] if socket is not None and link.want_write() else []
-        rest = 0.25
         deadline = link.deadline()
         if deadline is not None:
             rest = min(rest, max(0.0, deadline - clock.monotonic()))
@@ -435,7 +436,7 @@ class Uplink:
         else:
             self.board.add("uplink.refused")
 
-    def _last_words(self) -> None:
+    def last_words(self) -> None:
         """Leave on purpose: what the journal still has goes out first, then the death certificate."""
         until = clock.monotonic() + 2.0
         while self.link.connected and self.node.born and clock.monotonic() < until:

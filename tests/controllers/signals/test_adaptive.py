@@ -127,8 +127,7 @@ def test_replay_from_a_snapshot_is_exact(kind: str) -> None:
             two = Drive(raw, [(kind, {})], step_s=1.0)
             two.now = one.now
             state = json.loads(json.dumps(one.loop.snapshot()))
-            two.loop.restore(state)
-            two.domain.guard.resume(state["guard"])
+            two.loop.resume(state)
             one.decisions.clear()
         for drive in (one, two):
             if drive is not None:

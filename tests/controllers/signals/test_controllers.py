@@ -31,7 +31,7 @@ def test_gap_out_after_the_passage_time() -> None:
     took = drive.until(1, state=PhaseState.YELLOW)
     assert took == pytest.approx(2.5)  # seen at the first scan, passage of 2 s after it
     drive.until(2)
-    assert any("gap-out" in text for text in drive.reasons("signal.actuated"))
+    assert any("a gap in its traffic" in text for text in drive.reasons("signal.actuated"))
     assert not drive.interventions
 
 
@@ -43,7 +43,7 @@ def test_max_out_counts_from_the_first_opposing_call() -> None:
     took = drive.until(1, state=PhaseState.YELLOW)
     assert took == pytest.approx(25.5)
     drive.run(1)
-    assert any("max-out" in text for text in drive.reasons("signal.actuated"))
+    assert any("had its maximum green" in text for text in drive.reasons("signal.actuated"))
 
 
 def test_event_plan_has_its_own_maximum() -> None:

@@ -362,7 +362,7 @@ def test_a_side_phase_ends_in_its_gap_and_gives_the_time_back() -> None:
     drive.put({"detector.d4": False})
     assert drive.until(4, state=PhaseState.YELLOW) < 15
     drive.until(2, 30)
-    assert any("gap-out" in text for text in drive.reasons("signal.actuated"))
+    assert any("a gap in its traffic" in text for text in drive.reasons("signal.actuated"))
 
 
 def test_a_call_that_comes_too_late_waits_for_the_next_cycle() -> None:

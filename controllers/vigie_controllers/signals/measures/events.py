@@ -248,7 +248,15 @@ class Events:
             "values": list(self.values),
             "failed": dict(self._failed),
             "phases": [
-                [one.state, one.since, one.ped, one.ped_since, one.ready, one.waiting, one.ped_waiting]
+                [
+                    int(one.state),
+                    one.since,
+                    int(one.ped),
+                    one.ped_since,
+                    one.ready,
+                    one.waiting,
+                    one.ped_waiting,
+                ]
                 for one in self._phases
             ],
             "lamps": list(self._lamps),
