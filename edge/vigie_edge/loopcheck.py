@@ -73,7 +73,7 @@ class LoopCheck:
         """A wrong part of a loop or of one of its controllers' parameters."""
         place: Place = tuple(error.field.split("."))
         holders = [index for index, one in enumerate(spec.controllers) if one.kind == error.kind]
-        if holders and error.kind != spec.name:
+        if holders and error.kind != spec.name and place[0] != "site":
             best = next(
                 (index for index in holders if place[0] in spec.controllers[index].params), holders[0]
             )

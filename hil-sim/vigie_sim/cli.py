@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vigie_protocols.errors import InputError, VigieError, input_error
+from vigie_protocols.errors import InputError, VigieError
 from vigie_sim import report as reports
 from vigie_sim.bench.cli import bench_app
-from vigie_sim.options import check_output, demo_seconds, made_folder, ticks_of
+from vigie_sim.options import check_controller, check_output, demo_seconds, made_folder, ticks_of
 from vigie_sim.traffic.cli import traffic_app
 
 app = typer.Typer(
@@ -59,7 +59,7 @@ def run(
     from vigie_controllers.loops import ControllerSpec
     from vigie_sim.foreign import ForeignScenario
 
-    _check_controller(controller)
+    check_controller(controller)
     check_output("--report", report)
     check_output("--score", score)
     chain = [controller, *(name for name in ("signal.actuated",) if name != controller)]
@@ -120,7 +120,7 @@ def demo(
 
     from vigie_sim.demoscreen import run_demo
 
-    _check_controller(controller)
+    check_controller(controller)
     check_output("--report", report)
     check_output("--score", score)
     duration = demo_seconds(minutes)
@@ -134,15 +134,6 @@ def demo(
         reports.write(score, reports.score_of(whole))
     if whole["monitor_trips"] or whole["samples_lost"] or whole["samples_duplicated"]:
         raise typer.Exit(1)
-
-
-def _check_controller(kind: str) -> None:
-    from vigie_controllers.registry import KINDS
-
-    known = sorted(name for name, one in KINDS.items() if one.domain == "signal")
-    if kind not in known:
-        remedy = f"Take one of {', '.join(known)}."
-        raise input_error("command line", "--controller", kind, "no such kind of signal controller", remedy)
 
 
 def _run_in_process(scenario: Any, seed: int, ticks: int | None, _central: bool) -> dict[str, Any]:

@@ -32,6 +32,16 @@ def demo_seconds(minutes: float | None) -> float | None:
     return 60.0 * minutes
 
 
+def check_controller(kind: str) -> None:
+    """A kind of signal controller that exists; raises InputError."""
+    from vigie_controllers.registry import KINDS
+
+    known = sorted(name for name, one in KINDS.items() if one.domain == "signal")
+    if kind not in known:
+        remedy = f"Take one of {', '.join(known)}."
+        raise input_error("command line", "--controller", kind, "no such kind of signal controller", remedy)
+
+
 def check_output(option: str, path: Path | None) -> None:
     """A file that will be written at the end; raises InputError when that cannot be."""
     if path is None:

@@ -222,7 +222,7 @@ class _Roles:
     def _take(self, role: str) -> str:
         point = self._points.pop(role, None)
         if point is None:
-            raise ValueError(f"points.{role}: missing")
+            raise ValueError(f"points.{role}: must be bound to a point")
         return point
 
     def many(self, roles: Any) -> tuple[int, ...]:
@@ -244,4 +244,4 @@ class _Roles:
 
     def refuse_rest(self) -> None:
         for role in self._points:
-            raise ValueError(f"points.{role}: a signal loop of this kind has no such role")
+            raise ValueError(f"points.{role}: unknown role, the site has nothing of this name")

@@ -15,6 +15,17 @@ class Junction(Protocol):
     guard: SignalGuard
 
 
+def _zoned(site: SignalSite) -> SignalSite:
+    """A site on which zones can be counted; raises ValueError for one that has none."""
+    lanes = {lane.id for lane in site.lanes if lane.kind == "approach"}
+    if not any(one.kind in ("count", "halting") and lanes.intersection(one.lanes) for one in site.detectors):
+        raise ValueError(
+            "site.detectors: none counts vehicles on an approach lane; declare count or halting zones, or take "
+            "signal.actuated or signal.fixed"
+        )
+    return site
+
+
 def _actuated(config: actuated.ActuatedConfig, domain: Junction) -> actuated.Actuated:
     return actuated.Actuated(config, domain.site, domain.guard.plan)
 
@@ -24,15 +35,15 @@ def _fixed(config: fixed.FixedConfig, domain: Junction) -> fixed.Fixed:
 
 
 def _pressure(config: max_pressure.PressureConfig, domain: Junction) -> max_pressure.Pressure:
-    return max_pressure.Pressure(max_pressure.KIND, config, domain.site, domain.guard.plan)
+    return max_pressure.Pressure(max_pressure.KIND, config, _zoned(domain.site), domain.guard.plan)
 
 
 def _greedy(config: max_pressure.GreedyConfig, domain: Junction) -> max_pressure.Pressure:
-    return max_pressure.Pressure(max_pressure.GREEDY, config, domain.site, domain.guard.plan)
+    return max_pressure.Pressure(max_pressure.GREEDY, config, _zoned(domain.site), domain.guard.plan)
 
 
 def _adaptive(config: adaptive.AdaptiveConfig, domain: Junction) -> adaptive.Adaptive:
-    return adaptive.Adaptive(config, domain.site, domain.guard.plan)
+    return adaptive.Adaptive(config, _zoned(domain.site), domain.guard.plan)
 
 
 def _priority(config: priority.PriorityConfig, domain: Junction) -> priority.Priority:

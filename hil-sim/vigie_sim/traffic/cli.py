@@ -11,6 +11,7 @@ import typer
 
 from vigie_controllers.loops import ControllerSpec
 from vigie_protocols.errors import InputError
+from vigie_sim.options import check_controller
 from vigie_sim.traffic.check import check_gateway, matrix_text
 from vigie_sim.traffic.derive import Junction, derive, load_scenario
 from vigie_sim.traffic.documents import write_gateway
@@ -77,11 +78,18 @@ def gateways(
 ) -> None:
     """Write one gateway file and one device profile per signal."""
     with _input_errors():
-        specs = [ControllerSpec(kind=kind) for kind in controller or ["signal.actuated"]]
+        specs = _ranked(controller)
         for one in derive(load_scenario(net)):
             urls = {one.name: url.replace("{device}", one.device)}
             path = write_gateway(out, one.gateway, [one], urls, {one.name: specs})
             typer.echo(str(path))
+
+
+def _ranked(controllers: list[str] | None) -> list[ControllerSpec]:
+    kinds = controllers or ["signal.actuated"]
+    for kind in kinds:
+        check_controller(kind)
+    return [ControllerSpec(kind=kind) for kind in kinds]
 
 
 @traffic_app.command()
@@ -97,8 +105,8 @@ def serve(
     ] = None,
 ) -> None:
     """Serve every signal of a scenario as an OPC UA device in real time, for gateways run by themselves."""
-    specs = [ControllerSpec(kind=kind) for kind in controller or ["signal.actuated"]]
     with _input_errors():
+        specs = _ranked(controller)
         asyncio.run(_serve(net, out, seed, speed, specs, typer.echo))
 
 

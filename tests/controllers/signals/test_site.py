@@ -87,9 +87,9 @@ def test_roles_are_checked() -> None:
     raw = one_ring(2)
     bound = points(raw)
     del bound["channel.v2"]
-    with pytest.raises(ValueError, match=r"^points\.channel\.v2: missing"):
+    with pytest.raises(ValueError, match=r"^points\.channel\.v2: must be bound"):
         SignalDomain.of(raw, bound)
-    with pytest.raises(ValueError, match=r"^points\.lamp\.v2: missing"):
+    with pytest.raises(ValueError, match=r"^points\.lamp\.v2: must be bound"):
         SignalDomain.of(raw, {**points(raw), "lamp.v1": "j/l1"})
     with pytest.raises(ValueError, match=r"^points\.phase\.1\.hold: "):
         SignalDomain.of(raw, {**points(raw), "phase.1.hold": "j/h"})
