@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vigie_edge.config import Plan, terms
 from vigie_edge.identity import SAME_USER, Identity, Users, become, keep_capabilities, share
+from vigie_edge.log import Log
 from vigie_edge.memory.board import Board
 from vigie_edge.memory.doorbell import Doorbell
 from vigie_edge.memory.image import ImageCodec, OutputCodec, TwoSlot
@@ -76,6 +77,10 @@ class Wiring:
     def __post_init__(self) -> None:
         self.image_codec = ImageCodec(self.plan.table)
         self.output_codec = OutputCodec([decl.type for decl in self.plan.outputs])
+
+    def log(self, process: str) -> Log:
+        """The log of one process."""
+        return Log(self.plan.gateway.gateway, process)
 
     def settle(self, name: str, identity: Identity | None, kept: Sequence[int] = ()) -> None:
         """What process ``name`` does when it has mapped its memory: it gives up what it no longer needs.

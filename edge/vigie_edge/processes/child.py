@@ -7,13 +7,13 @@ import contextlib
 import os
 import select
 import signal
-import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from vigie_edge import clock
+from vigie_edge.log import Log
 from vigie_edge.processes.alone import Papers, alone, left_in_order, papers_of, retire
 from vigie_protocols.errors import VigieError
 
@@ -31,6 +31,7 @@ class Child:
     main: Callable[[], None]
     runtime: Path
     terms: str
+    log: Log
     pid: int = 0
     handle: int = -1
     adopted: bool = False
@@ -85,9 +86,9 @@ class Child:
                 self.main()
             code = 0
         except VigieError as error:
-            _say(f"{self.name}: {error}\n")
+            self.log.error(str(error))
         except BaseException as error:  # noqa: BLE001 - the child's last word, then it is gone
-            _say(f"{self.name}: {type(error).__name__}: {error}\n{traceback.format_exc()}")
+            self.log.error(f"{type(error).__name__}: {error}", trace=traceback.format_exc())
         finally:
             os._exit(code)
 
@@ -129,12 +130,6 @@ class Child:
             "last_exit": self.last_exit,
             "up_s": round(clock.monotonic() - self.started, 1) if self.pid else 0.0,
         }
-
-
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # whoever read our words may be gone
-        sys.stderr.write(text)
-        sys.stderr.flush()
 
 
 def _name_process(name: str) -> None:

@@ -249,6 +249,8 @@ class WallControl:
         granted = realtime.ask()
         self.control.board.set("control.fifo", int(granted.fifo))
         self.control.board.set("control.locked", int(granted.locked))
+        if granted.why_not:
+            self.wiring.log("control").warning("not all of real time is granted", why=granted.why_not)
         realtime.quiet_collector()
         stopped = StopFlag()
         self.begin()

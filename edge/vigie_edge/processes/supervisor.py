@@ -14,7 +14,6 @@ import os
 import select
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -79,13 +78,14 @@ class Supervisor:
     ended: bool = False
 
     def __post_init__(self) -> None:
+        self.log = self.wiring.log("supervisor")
         # Control first: it must be scanning before anything else takes its time.
         mains = {"control": _control, "field": _field, "recorder": _recorder}
         if self.wiring.plan.gateway.uplink is not None:
             mains["uplink"] = _uplink
         runtime, terms = self.wiring.runtime, self.wiring.terms()
         self.children = {
-            name: Child(name, functools.partial(main, self.wiring), runtime, terms)
+            name: Child(name, functools.partial(main, self.wiring), runtime, terms, self.wiring.log(name))
             for name, main in mains.items()
         }
         self._adopt()
@@ -101,9 +101,9 @@ class Supervisor:
         for name in KINDS:
             child = self.children.get(name)
             if child is not None and child.adopt():
-                sys.stderr.write(f"{name} (process {child.pid}) goes on and is taken over\n")
+                self.log.info("taken over from a supervisor that died", child=name, pid=child.pid)
             elif retire(self.wiring.runtime, name):
-                sys.stderr.write(f"{name} was left over from another start and is ended\n")
+                self.log.warning("left over from another start and ended", child=name)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT, or until the simulator ends a lock-step run. Returns the exit code.
@@ -136,6 +136,7 @@ class Supervisor:
                 desk.serve(ready)
                 metrics.serve(ready)
                 self._watch()
+                self.log.settle()
             self._notify.send("STOPPING=1")
             self._stop_children()
         finally:
@@ -158,7 +159,7 @@ class Supervisor:
         for child in self.children.values():
             due = not child.pid and now >= child.next_start and not self.stopping
             if due and child.start(self._leave_inherited):
-                sys.stderr.write(f"{child.name}: one that was left over is ended\n")
+                self.log.warning("left over and ended", child=child.name)
 
     def _leave_inherited(self) -> None:
         """In a new child: or somebody would go on waiting there for an answer when we are gone.
@@ -181,7 +182,9 @@ class Supervisor:
         if child.name == "control":
             self.board.set("control.restarts", child.restarts)
         if not self.stopping:
-            sys.stderr.write(f"{child.name} ended ({child.last_exit}); started again\n")
+            self.log.error(
+                "ended and started again", f"ended {child.name}", child=child.name, how=child.last_exit
+            )
 
     def _stop_children(self) -> None:
         """Field and control first, the recorder after what they still had to say, the uplink after that."""
@@ -222,7 +225,7 @@ class Supervisor:
                     and child.pid
                     and now - child.started > WATCHDOG_STALL_S
                 ):
-                    sys.stderr.write(f"{name} makes no progress; it is killed and started again\n")
+                    self.log.error("no progress: killed and started again", child=name)
                     child.signal(signal.SIGKILL)
             self._progress_at = now
 

@@ -9,13 +9,13 @@ import math
 import os
 import random
 import select
-import sys
 from typing import Any
 
 import msgspec
 
 from vigie_edge import clock
 from vigie_edge.births import WIRE_QUALITY, Births
+from vigie_edge.brokerlink import link_config
 from vigie_edge.intake import CommandIntake
 from vigie_edge.journal.segment import Kind, Record
 from vigie_edge.processes.recorder import boot_id
@@ -34,12 +34,10 @@ from vigie_protocols.mqttevents import (
     Connected,
     Denied,
     Disconnected,
-    LinkConfig,
     LinkEvent,
     Received,
     Will,
 )
-from vigie_protocols.mqttfiles import read_password, tls_context
 from vigie_protocols.mqttlink import MqttLink
 from vigie_protocols.points import CLOCK_TRUST, ClockTrust, Quality, Value
 from vigie_protocols.sparkplug.actions import (
@@ -62,8 +60,6 @@ _GOOD = int(Quality.GOOD)
 _KEY = (channel.EPOCH_METRIC, channel.INDEX_METRIC)
 _DENIED_S = 60.0
 """Seconds after which what a broker denied is tried again: an access list may have been put right."""
-_PACED_LINK: dict[str, Any] = {"first_delay": 0.1, "min_delay": 0.1, "max_delay": 1.0, "connect_timeout": 2.0}
-"""In lock-step an hour lasts two minutes: connecting again may not take one of them."""
 _PACED_SILENCE_S = 12.0
 
 
@@ -78,6 +74,7 @@ class Uplink:
         self.gateway = plan.gateway.gateway
         self.board = wiring.board("uplink")
         self.boot = boot_id()
+        self.log = wiring.log("uplink")
         self._patience = clock.monotonic() + FIRST_IMAGE_S
         self._inputs = wiring.inputs()
         folder = plan.gateway.state_dir / UPLINK_FOLDER
@@ -93,7 +90,7 @@ class Uplink:
                 keyring = load_key_ring(spec.keyring, self.gateway)
             except InputError as error:
                 # Telemetry needs no keys; control says by itself that it refuses every policy.
-                sys.stderr.write(f"uplink: no command will be taken: {error}\n")
+                self.log.warning("no command will be taken", reason=error)
         self._intake = CommandIntake(self.gateway, keyring, folder / "nonces.json")
         self._reported = b""
         self._report_file = self._policies / "reported.json"
@@ -108,17 +105,7 @@ class Uplink:
         self._devices = {device.name for device in plan.gateway.devices}
         self._config = EdgeConfig(plan.gateway.group, self.gateway)
         self.node = EdgeNode(self._config, [], {})
-        link = LinkConfig(
-            spec.host,
-            spec.port,
-            client_id=self.gateway,
-            username=spec.username,
-            password=read_password(spec.password_file),
-            tls=None if spec.tls is None else tls_context(spec.tls),
-            server_name=None if spec.tls is None else spec.tls.server_name,
-            keepalive=spec.keepalive_s,
-            **_PACED_LINK if wiring.paced else {},
-        )
+        link = link_config(spec, self.gateway, wiring.paced)
         self.link = MqttLink(link, clock.monotonic, random.random, self._will)
         self._silence = Silence(_PACED_SILENCE_S if wiring.paced else FIRST_S)
 
@@ -204,6 +191,7 @@ class Uplink:
                 self._on_event(event)
         self._save_acks()
         self.board.add("uplink.beat")
+        self.log.settle()
         self.board.set("uplink.unacked", self.sender.waiting)
         self.board.set("uplink.resent", self.sender.resent)
 
@@ -226,7 +214,7 @@ class Uplink:
                 self.board.add("uplink.denied")
                 self.board.set("uplink.denied_now", 1)
                 self._report_again = clock.monotonic() + _DENIED_S
-                sys.stderr.write(f"uplink: the broker denied {event.topic} (code {event.code:#x})\n")
+                self.log.error("the broker denied a publish", topic=event.topic, code=f"{event.code:#x}")
             case Received(topic, payload):
                 self._received(topic, payload)
             case _:
@@ -392,7 +380,7 @@ class Uplink:
                 self._command(payload)
         except (FrameError, SignatureError, Refused) as error:
             self.board.add("uplink.refused")
-            sys.stderr.write(f"uplink: {topic} refused: {error}\n")
+            self.log.warning("refused", f"refused {topic}", topic=topic, reason=error)
 
     def _acknowledged(self, ack: channel.Ack) -> None:
         self._silence.heard(clock.monotonic())
@@ -411,7 +399,7 @@ class Uplink:
             write_atomic(self._policies / "incoming" / "desired.json", payload)
         except OSError as error:  # the coordinator sees that it is not applied; telemetry goes on
             self.board.add("uplink.refused")
-            sys.stderr.write(f"uplink: a bundle cannot be kept: {error.strerror}\n")
+            self.log.error("a bundle cannot be kept", reason=error.strerror)
             return
         self.board.add("uplink.bundles")
         self.wiring.bells.control.ring()
