@@ -1,25 +1,45 @@
 """What a junction learns about its own lanes: arrivals beyond the view, and how fast queues really leave.
 
-Counts alone suffice. Flow into the view is density times speed at its far edge; flow out is what came in
-less what the count grew by. Over the seconds in which a queue leaves, the ratio of the flow seen to the flow
-expected corrects the service of that lane in that stage: saturation, heavy vehicles, turn shares, gaps that
-drivers refuse. Where the queue fills the view nothing can be learnt, and nothing is.
+Counts alone suffice. Flow into the view is density times speed at its far edge. How fast queues leave is told
+by those that stand when a green begins: as long as the last zone before the queue's tail still has a standing
+vehicle, nobody can have come into the stretch before it, so that what its count falls by has crossed the stop
+line. Lane changes, shared zones and new arrivals cannot deceive this. Drivers and vehicles are the same in
+all lanes of a junction, so lanes with the right of way share what they learn; gaps that drivers refuse and
+turn shares are learnt lane by lane.
 """
 
+from dataclasses import dataclass
+
 from vigie_controllers.contract import State
-from vigie_controllers.signals.model import Approach, Model, View
+from vigie_controllers.signals.model import Model, View
 
 SMOOTH_S = 120.0
 """Memory of the arrival rate, seconds."""
-MEMORY_S = 240.0
-"""Memory of the service, seconds of leaving queues."""
-PRIOR_S = 60.0
-"""Seconds of leaving queues that the first belief is worth."""
-START_S = 3
-"""Seconds of green before a queue leaves at its full rate."""
-LEAST, MOST = 0.3, 1.5
-LEAST_OWN, MOST_OWN = 0.85, 1.25
-"""The same with the right of way: lane changes that no count explains must not pass for slow queues."""
+START_S = 1
+"""Seconds of green that count for nothing: the count follows the flow by half a vehicle."""
+MEMORY = 60.0
+"""Most vehicles that are remembered, per lane and stage; of a junction as a whole, twice as many."""
+PRIOR = 6.0
+"""Vehicles that the first belief is worth."""
+LEAST, MOST = 0.4, 1.3
+"""Bounds with the right of way."""
+LEAST_YIELDING, MOST_YIELDING = 0.2, 1.6
+CAR_M = 7.0
+"""Metres of a standing vehicle with its gap, at least."""
+SHORTEST_S = 6
+"""Shorter observations tell nothing: one vehicle more or less is too much."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    """A queue that leaves. zone: last one of its stretch; count: vehicles there at the beginning; due: how
+    many should have left by now; seconds: of green."""
+
+    stage: int
+    zone: int
+    count: float
+    due: float = 0.0
+    seconds: int = 0
 
 
 class Learner:
@@ -29,59 +49,109 @@ class Learner:
         self._model = model
         lanes, stages = len(model.lanes), len(model.stages)
         self.rate = [0.05] * lanes
-        self._seen = [[0.0] * stages for _ in range(lanes)]
+        self._left = [[0.0] * stages for _ in range(lanes)]
         self._due = [[0.0] * stages for _ in range(lanes)]
-        self._count: list[float | None] = [None] * lanes
-        self._green_s = [0] * lanes
+        self._all_left = self._all_due = 0.0
+        self._green = [False] * lanes
+        self._before: list[tuple[list[float], list[float]] | None] = [None] * lanes
+        self._watch: list[_Watch | None] = [None] * lanes
 
     def factor(self, lane: int, stage: int) -> float:
         """By what to multiply the expected service."""
-        expected = 0.3 * PRIOR_S
-        ratio = (self._seen[lane][stage] + expected) / (self._due[lane][stage] + expected)
+        common = min(MOST, max(LEAST, (self._all_left + PRIOR) / (self._all_due + PRIOR)))
+        ratio = (self._left[lane][stage] + common * PRIOR) / (self._due[lane][stage] + PRIOR)
         service = self._model.lanes[lane].service[stage]
-        if service is None or service.yielding:
-            return min(MOST, max(LEAST, ratio))
-        return min(MOST_OWN, max(LEAST_OWN, ratio))
+        if service is None or service.yielding or service.share < 1.0:
+            return min(MOST_YIELDING, max(LEAST_YIELDING, ratio))
+        return min(MOST, max(LEAST, ratio))
 
     def learn(self, view: View, stage: int) -> None:
         """Take up one second in which ``stage`` was served throughout, -1 when none was."""
         for k, lane in enumerate(self._model.lanes):
-            if view.blind[k] or not lane.zones:
-                self._count[k] = None
+            if view.blind[k]:
+                self._before[k], self._watch[k] = None, None
                 continue
-            edge = lane.zones[-1]
-            full = view.halting[k][-1] >= 1.0
-            flow = view.moving[k][-1] * lane.speed / max(5.0, edge.to_m - edge.from_m)
-            if not full:
+            if view.halting[k][-1] < 1.0:
+                edge = lane.zones[-1]
+                flow = view.moving[k][-1] * lane.speed / max(5.0, edge.to_m - edge.from_m)
                 self.rate[k] += (min(flow, 0.6) - self.rate[k]) / SMOOTH_S
-            count = sum(view.halting[k]) + sum(view.moving[k])
-            before, self._count[k] = self._count[k], None if full else count
-            if stage < 0 or lane.service[stage] is None:
-                self._green_s[k] = 0
-                continue
-            self._green_s[k] += 1
-            leaving = sum(view.halting[k]) >= 1.0 or view.halting[k][0] + view.moving[k][0] >= 2.0
-            if before is not None and not full and leaving and self._green_s[k] > START_S:
-                self._note(k, lane, stage, flow - count + before, view)
+            green = stage >= 0 and lane.service[stage] is not None
+            if green and not self._green[k]:
+                self._begin(k, stage)
+            elif not green or (self._watch[k] is not None and self._watch[k].stage != stage):
+                self._end(k, view)
+            self._green[k] = green
+            if self._watch[k] is not None:
+                self._follow(k, view)
+            self._before[k] = (list(view.halting[k]), list(view.moving[k]))
 
-    def _note(self, k: int, lane: Approach, stage: int, left: float, view: View) -> None:
-        service = lane.service[stage]
-        if service is None:
+    def _begin(self, k: int, stage: int) -> None:
+        """The green of a lane has just begun: what stood a second ago?"""
+        self._watch[k] = None
+        before, zones = self._before[k], self._model.lanes[k].zones
+        if before is None:
             return
-        low, high = service.rates(sum(self.rate[other] for other in service.opposing))
-        held = any(sum(view.halting[other]) >= 1.0 for other in service.opposing)
-        keep = 1.0 - 1.0 / MEMORY_S
-        self._seen[k][stage] = self._seen[k][stage] * keep + left
-        self._due[k][stage] = self._due[k][stage] * keep + (low if held else high)
+        halting, moving = before
+        tail = 0
+        while tail < len(zones) and zones[tail].share == 1.0 and halting[tail] >= 1.0:
+            tail += 1
+        # Where the queue goes on, or fills its last zone, nobody can join.
+        if tail and halting[tail - 1] < max(1, int((zones[tail - 1].to_m - zones[tail - 1].from_m) / CAR_M)):
+            tail -= 1
+        if tail:
+            count = sum(halting[:tail]) + sum(moving[:tail])
+            self._watch[k] = _Watch(stage, tail - 1, count)
+
+    def _follow(self, k: int, view: View) -> None:
+        watch = self._watch[k]
+        if watch is None:
+            return
+        service = self._model.lanes[k].service[watch.stage]
+        if service is None or view.full(service, 2.0) < 1.0:
+            self._watch[k] = None  # it does not stand for want of service
+            return
+        watch.seconds += 1
+        if watch.seconds > START_S:
+            low, high = service.rates(sum(self.rate[other] for other in service.opposing))
+            held = any(sum(view.halting[other]) >= 1.0 for other in service.opposing)
+            watch.due += low if held else high
+        if view.halting[k][watch.zone] < 1.0:
+            self._end(k, view)
+
+    def _end(self, k: int, view: View) -> None:
+        watch, self._watch[k] = self._watch[k], None
+        if watch is None or watch.seconds < SHORTEST_S:
+            return
+        here = slice(0, watch.zone + 1)
+        left = max(0.0, watch.count - sum(view.halting[k][here]) - sum(view.moving[k][here]))
+        stage, service = watch.stage, self._model.lanes[k].service[watch.stage]
+        self._left[k][stage] += left
+        self._due[k][stage] += watch.due
+        if self._due[k][stage] > MEMORY:
+            keep = MEMORY / self._due[k][stage]
+            self._left[k][stage] *= keep
+            self._due[k][stage] *= keep
+        if service is not None and not service.yielding and service.share == 1.0:
+            self._all_left += left
+            self._all_due += watch.due
+            if self._all_due > 2 * MEMORY:
+                keep = 2 * MEMORY / self._all_due
+                self._all_left *= keep
+                self._all_due *= keep
 
     def snapshot(self) -> State:
         """Everything learnt."""
         return {
             "rate": list(self.rate),
-            "seen": [list(row) for row in self._seen],
+            "left": [list(row) for row in self._left],
             "due": [list(row) for row in self._due],
-            "count": list(self._count),
-            "green_s": list(self._green_s),
+            "all": [self._all_left, self._all_due],
+            "green": list(self._green),
+            "before": [None if one is None else [list(row) for row in one] for one in self._before],
+            "watch": [
+                None if one is None else [one.stage, one.zone, one.count, one.due, one.seconds]
+                for one in self._watch
+            ],
         }
 
     def restore(self, state: State) -> None:
@@ -91,6 +161,9 @@ class Learner:
         ):
             raise ValueError("the snapshot belongs to another site")
         self.rate = list(state["rate"])
-        self._seen = [list(row) for row in state["seen"]]
+        self._left = [list(row) for row in state["left"]]
         self._due = [list(row) for row in state["due"]]
-        self._count, self._green_s = list(state["count"]), list(state["green_s"])
+        self._all_left, self._all_due = state["all"]
+        self._green = list(state["green"])
+        self._before = [None if one is None else (list(one[0]), list(one[1])) for one in state["before"]]
+        self._watch = [None if one is None else _Watch(*one) for one in state["watch"]]
