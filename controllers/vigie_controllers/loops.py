@@ -82,6 +82,8 @@ class Domain(ABC, Generic[I, O]):
     writes: tuple[str, ...]
     """Names of the points this loop writes, in the order ``values`` gives them."""
     guard: Guard[I, O]
+    audience: tuple[str, ...] = ()
+    """Gateways of the neighbours that ``said`` is for."""
     measured: tuple[str, ...] = ()
     """Names of the figures that ``observe`` gives."""
 
@@ -104,6 +106,17 @@ class Domain(ABC, Generic[I, O]):
     @abstractmethod
     def unlawful(self, outputs: O) -> str | None:
         """The invariant check: why these combined outputs may never be written, or None. Stateless."""
+
+    def hear(self, neighbour: str, message: Mapping[str, Any]) -> bool:
+        """A neighbour's message, for the next ``inputs``; False when this loop expects none from there.
+
+        Raises ValueError when it is malformed.
+        """
+        return False
+
+    def said(self, wanted: O | None) -> Mapping[str, Any] | None:
+        """What to tell the neighbours now, as plain JSON values, or None."""
+        return None
 
     def conditions(self) -> Mapping[str, str]:
         """Points this loop does not believe, with the reason: alarms. The same object while nothing changed."""
@@ -182,6 +195,7 @@ class LoopStep:
     """What one scan of a loop gave.
 
     values: one per name of ``writes``; active: index of the first controller that could speak, -1 if none.
+    said: a message for the neighbours.
     """
 
     values: Sequence[Value]
@@ -189,6 +203,7 @@ class LoopStep:
     interventions: tuple[Intervention, ...]
     active: int
     observed: Observed = _QUIET
+    said: Mapping[str, Any] | None = None
 
 
 Staged = dict[int, tuple[dict[str, Any], Controller[Any, Any]]]
@@ -258,9 +273,12 @@ class GuardedLoop(Generic[I, O]):
         interventions: list[Intervention] = []
         outputs: O
         active = -1
+        said: Mapping[str, Any] | None = None
         try:
             inputs = domain.inputs(clock, overrun, readings)
             wanted, active = self._ask(now, inputs, decisions)
+            words = domain.said(wanted)
+            said = None if words is None else {**words, "loop": self.name}
             for point, value in forces.items():
                 try:
                     wanted = domain.force(wanted, point, value)
@@ -281,7 +299,7 @@ class GuardedLoop(Generic[I, O]):
         decisions.extend(outputs.decisions)
         self._active = active
         observed = self._observe(now, clock, outputs, decisions)
-        return LoopStep(domain.values(outputs), tuple(decisions), tuple(interventions), active, observed)
+        return LoopStep(domain.values(outputs), tuple(decisions), tuple(interventions), active, observed, said)
 
     def _observe(self, now: float, clock: Reading[float], outputs: O, decisions: list[Decision]) -> Observed:
         try:

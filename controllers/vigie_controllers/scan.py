@@ -43,7 +43,7 @@ class ScanOutcome:
     decisions, interventions: what was decided anew and where guards or gate began to step in.
     loops: names of the loops that ran. alarms: those that began or ended.
     events: (loop, UTC in tenths of a second, code, parameter) as the loops' observers saw them; figures: (loop,
-    what it counted over a period that has just ended).
+    what it counted over a period that has just ended). said: (loop, message for its neighbours' loops).
     """
 
     values: tuple[Value, ...]
@@ -53,6 +53,7 @@ class ScanOutcome:
     alarms: tuple[AlarmChange, ...] = ()
     events: tuple[tuple[str, int, int, int], ...] = ()
     figures: tuple[tuple[str, dict[str, float | None]], ...] = ()
+    said: tuple[tuple[str, Mapping[str, Any]], ...] = ()
 
 
 class _Bound:
@@ -147,6 +148,8 @@ class ScanEngine:
             (place, spec.name) for place, spec in enumerate(outputs) if spec.name not in self._owned
         )
         self._held: list[Value | None] = [None] * len(outputs)
+        self._gateway = place.gateway
+        self._said: tuple[tuple[str, Mapping[str, Any]], ...] = ()
         self.gate = WriteGate(outputs, table.index, expiry_s)
         self._told: dict[tuple[str, str], float] = {}
         self._expiry_s = expiry_s
@@ -177,6 +180,7 @@ class ScanEngine:
         reported: tuple[AlarmChange, ...] = ()
         events: list[tuple[str, int, int, int]] = []
         figures: list[tuple[str, dict[str, float | None]]] = []
+        said: list[tuple[str, Mapping[str, Any]]] = []
         ran: list[str] = []
         for bound in self.loops:
             fresh = image.frame != bound.last_frame
@@ -196,6 +200,8 @@ class ScanEngine:
                 held[place] = value
             decisions.extend(step.decisions)
             interventions.extend(step.interventions)
+            if step.said is not None:
+                said.append((bound.loop.name, step.said))
             observed = step.observed
             if observed.events:
                 events.extend((bound.loop.name, *event) for event in observed.events)
@@ -211,6 +217,8 @@ class ScanEngine:
         alarms = self.alarms.step(now, image.readings) + reported
         passed = self.gate.permit(now, held, image.readings)
         interventions.extend(passed.interventions)
+        self._said = tuple(said)
+        self._pass_on()
         return ScanOutcome(
             passed.values,
             tuple(decisions),
@@ -219,7 +227,28 @@ class ScanEngine:
             alarms,
             tuple(events),
             tuple(figures),
+            self._said,
         )
+
+    def _pass_on(self) -> None:
+        """What this scan's loops said to others of this gateway, for the next scan."""
+        for loop, message in self._said:
+            if self._gateway in self.audience(loop):
+                self.hear(self._gateway, message)
+
+    def hear(self, neighbour: str, message: Mapping[str, Any]) -> bool:
+        """A neighbour's message (body of ``/peer/``), for the next scan; False when no loop expects it.
+
+        Raises ValueError, with the field's name first, when it is malformed.
+        """
+        heard = False
+        for one in self.loops:
+            heard = one.loop.domain.hear(neighbour, message) or heard
+        return heard
+
+    def audience(self, loop: str) -> tuple[str, ...]:
+        """The gateways that what ``loop`` said is for."""
+        return self._by_name[loop].domain.audience
 
     def _fresh(self, now: float, interventions: list[Intervention]) -> tuple[Intervention, ...]:
         if not interventions:
@@ -281,6 +310,7 @@ class ScanEngine:
                 "due": [one.next_scan for one in self.loops],
                 "seen": [[list(row) for row in one.seen] for one in self.loops],
                 "policies": self.policies.between(),
+                "said": [[loop, dict(message)] for loop, message in self._said],
             },
         }
 
@@ -300,6 +330,8 @@ class ScanEngine:
             one.loop.resume(state["loops"][one.loop.name])
             one.next_scan = due
             one.seen = [(value, quality) for value, quality in seen]
+        self._said = tuple((loop, message) for loop, message in exact["said"])
+        self._pass_on()
         self._held = list(exact["held"])
         self._told = {(rule, subject): at for rule, subject, at in exact["told"]}
 

@@ -52,10 +52,25 @@ def check_site(site: SignalSite) -> None:
     _check_movements(site, channels)
     _check_startup(site, phases)
     _check_priority(site, phases)
+    _check_neighbours(site)
     try:
         Zone(site.time_zone)
     except ValueError as error:
         raise ValueError(f"site.time_zone: {error}") from None
+
+
+def _check_neighbours(site: SignalSite) -> None:
+    kinds = {lane.id: lane.kind for lane in site.lanes}
+    _unique("site.upstream", (f"{one.neighbour}/{one.loop}/{one.exit}" for one in site.upstream))
+    _unique("site.downstream", (one.neighbour for one in site.downstream))
+    for field, kind, rows in (
+        ("site.upstream", "approach", [(one.neighbour, one.lanes) for one in site.upstream]),
+        ("site.downstream", "exit", [(one.neighbour, one.exits) for one in site.downstream]),
+    ):
+        for neighbour, lanes in rows:
+            for lane in lanes:
+                if kinds.get(lane) != kind:
+                    raise ValueError(f"{field}: neighbour {neighbour!r}: {lane!r} is no {kind} lane of this site")
 
 
 def _unique(field: str, names: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from vigie_controllers.signals.displays import Displays
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.invariant import Invariant, flash_lamps
 from vigie_controllers.signals.measures.observer import Observer
+from vigie_controllers.signals.neighbours import Forecast, read_forecast
 from vigie_controllers.signals.sensing import greens
 from vigie_controllers.signals.site import SignalSite
 from vigie_controllers.signals.spat import spat
@@ -76,6 +77,9 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         self._observer = Observer(site, self.guard)
         self.measured = self._observer.names
         self._bound = {one.id: points[f"detector.{one.id}"] for one in site.detectors}
+        self.audience = tuple(one.neighbour for one in site.downstream)
+        self._sources = frozenset((one.neighbour, one.loop) for one in site.upstream)
+        self._heard: tuple[tuple[str, Forecast], ...] = ()
         self._failed: Mapping[str, str] = self.guard.bank.failed
         self._conditions: Mapping[str, str] = {}
 
@@ -91,7 +95,25 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         if readings is not self._readings:
             self._readings = readings
             self._frame = self._parse(readings)
-        return SignalInputs(clock, overrun, self._frame, self.guard.status)
+        heard, self._heard = self._heard, ()
+        return SignalInputs(clock, overrun, self._frame, self.guard.status, heard)
+
+    def hear(self, neighbour: str, message: Mapping[str, Any]) -> bool:
+        """Take up a forecast for the next scan, the latest of each junction."""
+        if not any(neighbour == source for source, _ in self._sources):
+            return False
+        forecast = read_forecast(message)
+        if (neighbour, forecast.loop) not in self._sources:
+            return False
+        kept = tuple(one for one in self._heard if (one[0], one[1].loop) != (neighbour, forecast.loop))
+        self._heard = (*kept, (neighbour, forecast))
+        return True
+
+    def said(self, wanted: SignalWants | None) -> Mapping[str, Any] | None:
+        """The forecast of whoever decides, with this loop's name still to be put in."""
+        if wanted is None or wanted.forecast is None or not self.audience:
+            return None
+        return wanted.forecast.message()
 
     def _parse(self, readings: Sequence[Reading[Value]]) -> Frame:
         def one(place: int | None) -> Reading[Value] | None:
@@ -123,6 +145,7 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
             ped_call=first.ped_call | (second.ped_call - first.omit),
             complete=second.complete,
             decisions=first.decisions + second.decisions,
+            forecast=first.forecast or second.forecast,
         )
 
     def force(self, wanted: SignalWants | None, point: str, value: Value) -> SignalWants:
@@ -138,7 +161,10 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         sets = {command: getattr(base, command) for command in COMMANDS}
         command = COMMANDS[place % len(COMMANDS)]
         sets[command] = sets[command] | number if value else sets[command] - number
-        return SignalWants(**sets, ped_call=base.ped_call, complete=base.complete, decisions=base.decisions)
+        return SignalWants(
+            **sets, ped_call=base.ped_call, complete=base.complete, decisions=base.decisions,
+            forecast=base.forecast,
+        )  # fmt: skip
 
     def values(self, outputs: SignalWants) -> Sequence[Value]:
         """Lamps, or commands phase by phase; then the heartbeat where there is one."""

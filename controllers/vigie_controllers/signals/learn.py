@@ -76,13 +76,13 @@ class Learner:
                 flow = view.moving[k][-1] * lane.speed / max(5.0, edge.to_m - edge.from_m)
                 self.rate[k] += (min(flow, 0.6) - self.rate[k]) / SMOOTH_S
             green = stage >= 0 and lane.service[stage] is not None
+            watch = self._watch[k]
             if green and not self._green[k]:
                 self._begin(k, stage)
-            elif not green or (self._watch[k] is not None and self._watch[k].stage != stage):
+            elif watch is not None and (not green or watch.stage != stage):
                 self._end(k, view)
             self._green[k] = green
-            if self._watch[k] is not None:
-                self._follow(k, view)
+            self._follow(k, view)
             self._before[k] = (list(view.halting[k]), list(view.moving[k]))
 
     def _begin(self, k: int, stage: int) -> None:

@@ -7,7 +7,7 @@ end, so that a plan costs a few look-ups per lane.
 
 from typing import NamedTuple
 
-STOP_COST = 2.0
+STOP_COST = 3.0
 """Vehicle seconds that one stop is worth."""
 LEFT_COST = 12.0
 """Vehicle seconds for a vehicle still queued at the end of the horizon."""
@@ -15,7 +15,7 @@ PATIENCE_S = 45.0
 """Red after which waiting weighs more and more."""
 IMPATIENCE_S = 22.5
 """Seconds of red beyond that for each further unit of weight."""
-START_UP = (0.0, 0.5)
+START_UP = (0.0,)
 """Share of the rate in the first seconds of a green with a queue."""
 
 

@@ -14,7 +14,7 @@ HOLDS = (0, 1, 2, 4, 7, 11, 16, 22, 30)
 """Seconds to go on with the present stage."""
 SECONDS = (0, 4, 9, 16)
 """Seconds that the next stage lasts beyond its least green."""
-YELLOW_USED = 2
+YELLOW_USED = 1
 """Seconds of yellow in which a queue still moves."""
 INFINITY = float("inf")
 

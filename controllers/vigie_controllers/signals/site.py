@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from vigie_controllers.loops import Strict
+from vigie_controllers.signals.neighbours import Downstream, Upstream
 
 Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:#-]{0,63}$")
 
@@ -180,7 +181,7 @@ class SignalSite(Strict):
     conflicts: pairs of channel ids that may never show green, yellow, walk or pedestrian clearance
     together. fallback_green_s: green of each phase when no controller can speak. time_zone: of the times of day
     in schedules, a name known to ``localtime`` or a POSIX rule. measures_s: length of the periods over which
-    measures are counted.
+    measures are counted. upstream, downstream: neighbours that tell us what is coming, and whom we tell.
     """
 
     actuation: Literal["lamps", "cabinet"] = "lamps"
@@ -192,6 +193,8 @@ class SignalSite(Strict):
     movements: tuple[Movement, ...] = ()
     displays: dict[str, tuple[DisplayRow, ...]] = Field(default_factory=dict, max_length=32)
     priority: tuple[PriorityInput, ...] = Field(default=(), max_length=32)
+    upstream: tuple[Upstream, ...] = Field(default=(), max_length=64)
+    downstream: tuple[Downstream, ...] = Field(default=(), max_length=16)
     startup: Startup = Startup()
     fallback_green_s: float = Field(default=20.0, ge=5.0, le=120.0)
     time_zone: str = Field(default="America/Toronto", max_length=64)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from vigie_controllers.contract import Decision
+from vigie_controllers.signals.neighbours import Forecast
 from vigie_protocols.points import Reading, Value
 
 
@@ -61,6 +62,7 @@ class SignalWants:
     complete: this speaks for the whole junction, controllers further down the list are not merged in.
     lamps: one ``Lamp`` number per channel in the site's order, filled by the guard for bare lamps.
     heartbeat: counter for a device's watchdog, filled by the guard.
+    forecast: what will leave the junction if this is served, for its neighbours.
     """
 
     hold: frozenset[int] = NONE
@@ -72,6 +74,7 @@ class SignalWants:
     lamps: tuple[int, ...] = ()
     heartbeat: int = 0
     decisions: tuple[Decision, ...] = ()
+    forecast: Forecast | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +151,12 @@ class SignalInputs:
     """What controllers and guard see in one scan.
 
     clock: UTC seconds with the clock's trust; overrun: the previous scan ran late; status: the junction as
-    the previous scan left it.
+    the previous scan left it. heard: forecasts that neighbours sent since the previous scan, with the name of
+    the gateway that sent them; each is shown once.
     """
 
     clock: Reading[float]
     overrun: bool
     frame: Frame
     status: Status
+    heard: tuple[tuple[str, Forecast], ...] = ()
