@@ -299,7 +299,9 @@ class GuardedLoop(Generic[I, O]):
         decisions.extend(outputs.decisions)
         self._active = active
         observed = self._observe(now, clock, outputs, decisions)
-        return LoopStep(domain.values(outputs), tuple(decisions), tuple(interventions), active, observed, said)
+        return LoopStep(
+            domain.values(outputs), tuple(decisions), tuple(interventions), active, observed, said
+        )
 
     def _observe(self, now: float, clock: Reading[float], outputs: O, decisions: list[Decision]) -> Observed:
         try:

@@ -70,7 +70,9 @@ def _check_neighbours(site: SignalSite) -> None:
         for neighbour, lanes in rows:
             for lane in lanes:
                 if kinds.get(lane) != kind:
-                    raise ValueError(f"{field}: neighbour {neighbour!r}: {lane!r} is no {kind} lane of this site")
+                    raise ValueError(
+                        f"{field}: neighbour {neighbour!r}: {lane!r} is no {kind} lane of this site"
+                    )
 
 
 def _unique(field: str, names: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from tests.controllers.signals.toy import Toy, site
 
 from vigie_controllers.signals.model import Model
 from vigie_controllers.signals.plan import Plan
-from vigie_controllers.signals.predict import LanePrediction, LaneState, Rate
+from vigie_controllers.signals.predict import LEFT_COST, START_UP, STOP_COST, LanePrediction, LaneState, Rate
 from vigie_controllers.signals.search import Search
 from vigie_controllers.signals.site import SignalSite
 
@@ -165,12 +165,12 @@ def test_a_lane_costs_what_a_second_by_second_count_gives() -> None:
     for t, come in enumerate(arrivals):
         if 10 <= t < 25:
             serve = 0.1 if t < 14 else 0.5
-            serve *= {10: 0.0, 11: 0.5}.get(t, 1.0)
-            cost += 2.0 * come if queue > 0.5 else 0.0
+            serve *= START_UP[t - 10] if t - 10 < len(START_UP) else 1.0
+            cost += STOP_COST * come if queue > 0.5 else 0.0
             queue = max(0.0, queue + come - serve)
             cost += queue
         else:
             queue += come
             weight = 1.0 + max(0.0, 30 + t - 45) / 22.5 if t < 10 else 1.0
-            cost += weight * queue + 2.0 * come
-    assert total == pytest.approx(cost + 12.0 * queue)
+            cost += weight * queue + STOP_COST * come
+    assert total == pytest.approx(cost + LEFT_COST * queue)
