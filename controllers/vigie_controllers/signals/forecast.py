@@ -94,8 +94,12 @@ class Forecast:
         earliest = min((one.time for one in begins), default=self._now)
         if not plan.vehicle[c]:
             return End(max(self._now, earliest, plant.lamp_since[c] + plan.red[c]), None)
-        sure = [one.time for one in begins if one.sure]
+        sure = [one.time + self._lead(p) for p, one in zip(self._members(c), begins, strict=True) if one.sure]
         return End(max(self._now, earliest), self._scan(min(sure)) if sure else None)
+
+    def _lead(self, p: int) -> float:
+        """By how much a walk may yet come before the vehicles' green of a phase."""
+        return 0.0 if self._plant.state[p] == _GREEN else self._plan.lead[p]
 
     def _members(self, c: int) -> list[int]:
         return [p for p in range(len(self._plan.ids)) if self._plan.parents[c] >> p & 1]
@@ -132,8 +136,8 @@ class Forecast:
     def _begins(self, p: int) -> _At:
         """When a phase begins at the earliest; certain when it is committed and only clearances stand before it."""
         plan, plant = self._plan, self._plant
-        if plant.state[p] == _GREEN:
-            return _At(self._now, False)
+        if plant.state[p] == _GREEN:  # lit, or led by a walk until then
+            return _At(max(self._now, plant.since[p]), plant.since[p] > self._now + EPS)
         ring = plan.ring[p]
         at, sure = self._now, p in plant.next and plant.mode == "run"
         for q in plant.current:

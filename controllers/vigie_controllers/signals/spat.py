@@ -79,6 +79,8 @@ def _status(guard: SignalGuard, frame: Frame, speaker: str) -> list[str]:
         bits.append("fixedTimeOperation")
     else:
         bits.append("trafficDependentOperation")
+        if speaker == "signal.priority":  # it speaks only while a transit vehicle is being served
+            bits.append("signalPriorityIsActive")
     return bits
 
 

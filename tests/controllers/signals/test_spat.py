@@ -89,6 +89,17 @@ def test_ends_are_never_outside_what_was_told(raw: dict[str, Any], seed: int) ->
     assert seen.worst < 1e-3  # committed changes come when they were told, to the millisecond of the message
 
 
+@pytest.mark.parametrize("seed", range(1, 3))
+def test_a_walk_that_may_lead_the_green_is_reckoned_with(seed: int) -> None:
+    raw = dual_ring()
+    for phase in raw["phases"]:
+        phase["lead_walk_s"] = 4.0 if phase.get("walk_s") else 0.0
+    seen = witness(raw, seed, 3000)
+    assert seen.wrong == []
+    assert seen.ends > 300 and seen.exact > 1000
+    assert seen.worst < 4.0 + 1e-3  # only whether somebody will walk is not known
+
+
 def test_scans_that_come_late_keep_committed_changes_within_a_scan() -> None:
     seen = witness(dual_ring(), 3, 5_000, jitter=0.0004, step_s=0.1)
     assert seen.wrong == []
