@@ -28,7 +28,9 @@ class ActuatedConfig(Strict):
     min_gap_s, reduce_before_s, reduce_over_s: when others have waited ``reduce_before_s``, the gap falls to
     ``min_gap_s`` within ``reduce_over_s``. recall: ``min`` calls the phase always, ``max`` also keeps it to
     its maximum, ``ped`` calls its pedestrians, ``soft`` calls it when nobody else is called.
-    dual_entry: phases that begin beside a called phase when their own ring has nobody.
+    dynamic_max_s, dynamic_step_s: a phase that maxes out twice in a row gets so much more each time, up to this
+    maximum, and loses it again by gaps. ped_recycle: who asks in a running green may walk again in it while
+    nobody else waits. dual_entry: phases that begin beside a called phase when their own ring has nobody.
     simultaneous_gap: greens of two rings cross a barrier only when both have their gap at once; else a
     phase that had its gap and waits for the other ring is not extended again.
     blind_green_s: green of a phase whose detectors cannot be believed.
@@ -46,6 +48,9 @@ class ActuatedConfig(Strict):
     max_green_s: dict[int, float] = Field(default_factory=dict)
     default_event_max_green_s: float = Field(default=60.0, ge=5.0, le=300.0)
     event_max_green_s: dict[int, float] = Field(default_factory=dict)
+    dynamic_max_s: dict[int, float] = Field(default_factory=dict)
+    dynamic_step_s: float = Field(default=5.0, ge=1.0, le=60.0)
+    ped_recycle: bool = True
     default_recall: Recall = "none"
     recall: dict[int, Recall] = Field(default_factory=dict)
     dual_entry: tuple[int, ...] = ()
@@ -72,6 +77,11 @@ class Actuated:
             name, default, given = "max_green_s", config.default_max_green_s, config.max_green_s
         self._max = per_phase(plan, name, default, given)
         check_greens(plan, name, self._max, given)
+        limits = per_phase(plan, "dynamic_max_s", 0.0, config.dynamic_max_s)
+        self._limit = [max(limit, most) for limit, most in zip(limits, self._max, strict=True)]
+        check_greens(plan, "dynamic_max_s", self._limit, config.dynamic_max_s)
+        self._step = config.dynamic_step_s
+        self._recycles = config.ped_recycle
         self._before, self._over = config.reduce_before_s, config.reduce_over_s
         self._blind_green = config.blind_green_s
         self._latches = not config.simultaneous_gap
@@ -92,6 +102,8 @@ class Actuated:
         self._last_on = [0.0] * count
         self._conflict: list[float | None] = [None] * count
         self._why = [""] * count
+        self._grown = [0.0] * count
+        self._streak = [0] * count
         self._due = -FOREVER
         self._status: Status | None = None
         self._frame: object = None
@@ -131,7 +143,7 @@ class Actuated:
         call, ped_call = self._calls(green, status)
         force_off = self._endings(now, status, green, fresh, call) if status.mode == "run" else 0
         for p in range(len(status.phases)):
-            if self._conflict[p] is not None:  # no second walk while others wait
+            if self._conflict[p] is not None or not self._recycles:  # no second walk while others wait
                 ped_call &= ~(green & 1 << p)
         self._now = now
         self._status, self._frame = status, frame
@@ -210,8 +222,8 @@ class Actuated:
             conflict = self._conflict[p]
             if conflict is None:  # somebody who waited already has waited since this green began
                 self._conflict[p] = conflict = phase.since if fresh & bit else now
-            longest = self._blind_green if sensing.blind & bit else self._max[p]
-            max_at = conflict + min(longest, self._max[p])
+            most = self._max[p] + self._grown[p]
+            max_at = conflict + (min(self._blind_green, most) if sensing.blind & bit else most)
             if sensing.blind & bit or self._max_recall & bit or sensing.near & bit:
                 gap_at = FOREVER
             else:
@@ -247,7 +259,8 @@ class Actuated:
         for p, number in enumerate(self._plan.ids):
             if ended >> p & 1:
                 lasted = now - self._begun[p]
-                why = self._why[p] or "guard"
+                why = self._why[p] or "force-off"
+                self._grow(p, why)
                 if why == "gap-out":
                     text = (
                         f"phase {number} ended after {lasted:.1f} s: a gap in its traffic while others wait"
@@ -257,9 +270,21 @@ class Actuated:
                         f"phase {number} ended after {lasted:.1f} s: others wait and it had its maximum green"
                     )
                 else:
-                    text = f"phase {number} ended: by the guard"
+                    text = (
+                        f"phase {number} ended after {lasted:.1f} s: by the guard, or a controller before it"
+                    )
                 told.append(Decision(KIND, f"phase {number}", why, text))
         return tuple(told)
+
+    def _grow(self, p: int, why: str) -> None:
+        """Dynamic maximum (NTCIP 1202 phaseDynamicMaxLimit and -Step): two of a kind in a row move it."""
+        if why not in ("max-out", "gap-out"):
+            return
+        streak = self._streak[p]
+        self._streak[p] = streak = max(streak, 0) + 1 if why == "max-out" else min(streak, 0) - 1
+        if abs(streak) >= 2:
+            grown = self._grown[p] + (self._step if streak > 0 else -self._step)
+            self._grown[p] = min(max(grown, 0.0), self._limit[p] - self._max[p])
 
     def snapshot(self) -> State:
         """Calls kept, timers of running greens."""
@@ -274,6 +299,8 @@ class Actuated:
             "last_on": list(self._last_on),
             "conflict": list(self._conflict),
             "why": list(self._why),
+            "grown": list(self._grown),
+            "streak": list(self._streak),
         }
 
     def restore(self, state: State) -> None:
@@ -285,5 +312,10 @@ class Actuated:
         self._last_on, self._conflict = list(state["last_on"]), list(state["conflict"])
         self._why = list(state["why"])
         self._now, self._near, self._begun = state["now"], state["near"], list(state["begun"])
+        self._grown = [
+            min(was, most - own)
+            for was, most, own in zip(state["grown"], self._limit, self._max, strict=True)
+        ]
+        self._streak = list(state["streak"])
         self._due = -FOREVER
         self._status = None

@@ -75,6 +75,36 @@ def test_recall_serves_without_any_vehicle(recall: str) -> None:
     assert drive.until(2, 30) < 15
 
 
+def test_a_phase_that_maxes_out_again_and_again_gets_more_and_loses_it_by_gaps() -> None:
+    drive = actuated(
+        max_green_s={"1": 15, "2": 10}, dynamic_max_s={"1": 30}, dynamic_step_s=5.0, recall={"1": "min"}
+    )
+    drive.put({"detector.d2": True})
+    lasted = []
+    for heavy in (*[True] * 6, *[False] * 5, True):
+        drive.put({"detector.d1": heavy})
+        drive.until(1)
+        lasted.append(drive.until(1, state=PhaseState.YELLOW))
+        drive.until(2)
+    assert lasted[1:6] == pytest.approx([15.0, 20.0, 25.0, 30.0, 30.0], abs=0.6)
+    assert max(lasted[6:11]) < 8  # gaps
+    assert lasted[11] == pytest.approx(15.0, abs=0.6)  # what it had gained is lost
+
+
+@pytest.mark.parametrize(("recycle", "walks"), [(True, 2), (False, 1)])
+def test_a_second_walk_in_one_green_only_where_it_is_wanted(recycle: bool, walks: int) -> None:
+    drive = Drive(one_ring(4), [("signal.actuated", {"ped_recycle": recycle})])
+    seen = 0
+    before: object = None
+    for second in range(60):
+        drive.put({"detector.b1": second in (2, 30)})
+        drive.run(1)
+        if drive.written["channel.p1"] == 3 and before != 3:
+            seen += 1
+        before = drive.written["channel.p1"]
+    assert seen == walks
+
+
 def test_soft_recall_waits_for_silence() -> None:
     drive = actuated(3, recall={"3": "soft"})
     drive.put({"detector.d2": True})

@@ -173,6 +173,7 @@ export const en: Dictionary = {
     },
   },
   words: {
+    "force-off": "force-off",
     "gap-out": "gap-out",
     "max-out": "max-out",
     "all-red": "all red",

@@ -173,6 +173,7 @@ export const fr = {
   },
   /** Stable words that gateways send, and the beginnings of subjects; unknown ones are shown as they come. */
   words: {
+    "force-off": "fin forcée",
     "gap-out": "fin d’intervalle",
     "max-out": "vert maximal atteint",
     "all-red": "rouge intégral",
