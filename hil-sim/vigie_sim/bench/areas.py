@@ -28,6 +28,14 @@ def _edge(figures: Figures) -> None:
     edge(figures)
 
 
+def _independent(figures: Figures) -> None:
+    from vigie_sim.bench.independent.modbus import modbus
+    from vigie_sim.bench.independent.opcua import opcua
+
+    modbus(figures)
+    opcua(figures)
+
+
 def _traffic(figures: Figures) -> None:
     from vigie_sim.bench.traffic.area import area
 
@@ -38,5 +46,6 @@ AREAS: dict[str, Area] = {
     "lockstep": _lockstep,
     "agent": _agent,
     "edge": _edge,
+    "independent": _independent,
     "traffic": _traffic,
 }
