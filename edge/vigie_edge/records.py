@@ -9,17 +9,18 @@ import msgspec
 
 from vigie_protocols.points import Value
 
-Change = tuple[int, Value, int, float, float]
-"""(place in the table, value, quality, source UTC seconds, arrival on the monotonic clock)."""
+Run = tuple[list[int], list[Value], int, float, float]
+"""Changes that came together: places in the table, their values, and of all of them the quality, the source's
+UTC seconds and the arrival on the monotonic clock."""
 
 
-class Readings(msgspec.Struct, tag="r", array_like=True, frozen=True):
+class Readings(msgspec.Struct, tag="c", array_like=True, frozen=True):
     """Readings whose value or quality changed, at ``now`` (monotonic) and ``utc`` seconds."""
 
     now: float
     utc: float
     trust: int
-    changes: list[Change]
+    runs: list[Run]
 
 
 class Note(msgspec.Struct, tag="e", array_like=True, frozen=True):

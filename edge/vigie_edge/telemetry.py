@@ -2,7 +2,7 @@
 what is kept for replay."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from vigie_edge.config import FIRST_DEVICE_POINT, Plan
@@ -22,7 +22,6 @@ class _Rule:
     quality: int = -1
     at: float = NEVER
     newest: Value | None = None
-    newest_quality: int = 0
     banded: bool = field(init=False)
     """False where every change counts."""
 
@@ -59,30 +58,34 @@ class Publisher:
 
     def readings(self, now: float, changes: Iterable[tuple[int, Value, int]]) -> Mapping[str, list[Sample]]:
         """Samples by device out of readings; what control writes is published from its scans instead."""
-        mine = self._outputs
-        chosen = self._choose(now, [change for change in changes if change[0] not in mine])
-        self._sweep(now, chosen)
+        chosen = self._choose(now, changes, self._outputs)
+        if now >= self._next_sweep:
+            self._sweep(now, chosen)
         return chosen
 
     def outputs(self, now: float, changes: Iterable[tuple[int, Value]]) -> Mapping[str, list[Sample]]:
         """Samples by device out of what control decided to write; ``place`` as in the table."""
-        return self._choose(now, [(place, value, 2) for place, value in changes])
+        return self._choose(now, [(place, value, 2) for place, value in changes], frozenset())
 
-    def _choose(self, now: float, changes: Iterable[Sample]) -> dict[str, list[Sample]]:
-        """One loop without calls: ten thousand readings a second go through it."""
+    def _choose(self, now: float, changes: Iterable[Sample], apart: Set[int]) -> dict[str, list[Sample]]:
+        """One loop without calls: ten thousand readings a second go through it. apart: places left out."""
         chosen: dict[str, list[Sample]] = {}
         rules = self._rules
         for sample in changes:
             place, value, quality = sample
             rule = rules.get(place)
-            if rule is None:
+            if rule is None or place in apart:
                 continue
-            rule.newest, rule.newest_quality = value, quality
-            if quality == rule.quality and (
-                value == rule.value or (rule.banded and not _beyond(rule, value))
-            ):
-                continue
-            rule.value, rule.quality, rule.at = value, quality, now
+            if quality == rule.quality:
+                if value == rule.value:
+                    rule.newest = value
+                    continue
+                if rule.banded and not _beyond(rule, value):
+                    rule.newest = value
+                    continue
+            rule.value = rule.newest = value
+            rule.quality = quality
+            rule.at = now
             row = chosen.get(rule.device)
             if row is None:
                 chosen[rule.device] = [sample]
@@ -92,10 +95,8 @@ class Publisher:
 
     def _sweep(self, now: float, chosen: dict[str, list[Sample]]) -> None:
         """Once a second: points that have been quiet for their longest interval speak again."""
-        if now < self._next_sweep:
-            return
         self._next_sweep = now + 1.0
         for place, rule in self._rules.items():
             if rule.newest is not None and rule.quality >= 0 and now - rule.at >= rule.max_interval_s:
-                rule.value, rule.quality, rule.at = rule.newest, rule.newest_quality, now
-                chosen.setdefault(rule.device, []).append((place, rule.newest, rule.newest_quality))
+                rule.value, rule.at = rule.newest, now
+                chosen.setdefault(rule.device, []).append((place, rule.newest, rule.quality))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vigie_edge.journal.follower import Follower, newest
-from vigie_edge.journal.journal import Journal, list_segments, read_committed
+from vigie_edge.journal.journal import Journal, list_segments, read_committed, segment_name
 from vigie_edge.journal.segment import Kind
 from vigie_protocols.ranges import IndexSet
 
@@ -188,6 +188,48 @@ def test_a_writer_killed_at_any_instant_loses_no_committed_group(tmp_path: Path)
         keys = [(epoch, index) for epoch, index, _ in everything(tmp_path)]
         assert len(keys) == len(set(keys))
         journal.close()
+
+
+def test_a_segment_that_was_made_and_never_written_is_no_obstacle(tmp_path: Path) -> None:
+    journal = make(tmp_path)
+    journal.append(Kind.SAMPLES, b"kept")
+    journal.commit(b"")
+    journal.close()
+    (tmp_path / segment_name(journal.epoch, 2)).touch()
+    again = make(tmp_path)
+    assert again.append(Kind.SAMPLES, b"next") == 2
+    assert again.commit(b"")
+    assert [row[1:] for row in everything(tmp_path)] == [(1, b"kept"), (2, b"next")]
+
+
+def test_what_is_written_is_there_for_readers_before_it_is_durable(tmp_path: Path) -> None:
+    journal, follower = make(tmp_path), Follower(tmp_path)
+    for number in range(1, 4):
+        journal.append(Kind.SAMPLES, b"%d" % number)
+        assert journal.write(b"mark %d" % number)
+        assert [record.index for _, record in follower.take(9)] == [number]
+    assert journal.sync() and journal.sync()
+    journal.close()
+    assert (make(tmp_path).epoch, make(tmp_path).mark) == (journal.epoch, b"mark 3")
+
+
+def test_another_boot_begins_an_epoch_since_what_was_written_last_may_be_gone_and_told(
+    tmp_path: Path,
+) -> None:
+    def boot(name: str) -> Journal:
+        return Journal(tmp_path, 1 << 20, b'{"boot": "%s"}' % name.encode(), 1000, 4096, boot=name)
+
+    first = boot("one")
+    first.append(Kind.SAMPLES, b"durable")
+    first.commit(b"")
+    first.close()
+    assert boot("one").epoch == first.epoch
+    again = boot("two")
+    assert again.epoch > first.epoch and again.append(Kind.SAMPLES, b"later") == 1
+    again.commit(b"")
+    again.close()
+    assert boot("two").epoch == again.epoch
+    assert [row[1:] for row in everything(tmp_path)] == [(1, b"durable"), (1, b"later")]
 
 
 def test_a_follower_sees_committed_records_alone_and_goes_on_after_a_rewind(tmp_path: Path) -> None:

@@ -62,7 +62,9 @@ class Journal:
     """An open journal, owned by one process (the recorder).
 
     directory: its own folder; quota: bytes of all segments together; preamble: written first into each
-    segment; born: UTC seconds used for a fresh epoch (only its order matters).
+    segment; born: UTC seconds used for a fresh epoch (only its order matters); boot: the kernel's id of this
+    boot, named in ``preamble``. After another boot a fresh epoch begins: readers may have told the world of
+    records that were written but never became durable, and their indexes must not come again.
     """
 
     directory: Path
@@ -70,6 +72,7 @@ class Journal:
     preamble: bytes
     born: int
     segment_bytes: int = SEGMENT_BYTES
+    boot: str = ""
     expendable: bool = False
     """True for a log nobody waits for (replay): its oldest go without being declared as a gap."""
     segments: list[Segment] = field(default_factory=list)
@@ -89,8 +92,10 @@ class Journal:
         self._buffered = 0
         self._first_buffered = 1
         self._acks: dict[int, IndexSet] = {}
+        self._dirty = False
+        self._written_in = self.preamble
         intact = self._open_all()
-        if intact and self.segments:
+        if intact and self.segments and self.boot.encode() in self._written_in:
             newest = self.segments[-1]
             self.epoch, self.next_index = newest.epoch, newest.last + 1
         else:
@@ -128,6 +133,8 @@ class Journal:
                 if record.kind is Kind.MARK:
                     committed, at_mark = end, last
                     self.mark = record.payload
+                elif record.kind is Kind.PREAMBLE:
+                    self._written_in = record.payload
         whole = committed == len(data)
         if not whole:
             if any_record_after(data, end):
@@ -171,6 +178,17 @@ class Journal:
         False when the disk refused: the group is kept and written with the next. ``rotate`` starts a new
         segment with the next group.
         """
+        if not self.write(mark):
+            return False
+        if rotate:
+            self.begin()
+        return self.sync()
+
+    def write(self, mark: bytes) -> bool:
+        """Write the group, closed by ``mark``: readers see it, no crash of ours loses it, a power cut still may.
+
+        False when the disk refused: the group is kept and written with the next.
+        """
         if self._buffer:
             try:
                 self._make_room(self._buffered)
@@ -189,8 +207,22 @@ class Journal:
             self._buffer.clear()
             self._buffered = 0
             self.counters.commits += 1
-        if rotate or (self._fd >= 0 and self.segments[-1].size >= self.segment_bytes):
+        if self._fd >= 0 and self.segments[-1].size >= self.segment_bytes:
             self.begin()
+        return True
+
+    def sync(self) -> bool:
+        """Make durable what is written; False, and counted, when the disk could not."""
+        if not self._dirty:
+            return True
+        self._dirty = False
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            if error.errno not in _REFUSALS:
+                raise
+            self.counters.write_failures += 1
+            return False
         return True
 
     def _write(self, data: bytes) -> None:
@@ -199,13 +231,14 @@ class Journal:
         written = 0
         while written < len(data):
             written += os.write(self._fd, data[written:])
-        os.fdatasync(self._fd)
+        self._dirty = True
         self.segments[-1].size += len(data)
 
     def _begin_segment(self) -> bytes:
         first = self._first_buffered
         path = self.directory / segment_name(self.epoch, first)
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        # An empty one of this name may be left by a writer that was killed between this line and the next write.
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o640)
         self.segments.append(Segment(path, self.epoch, first, first - 1, 0))
         directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
         os.fsync(directory)
@@ -222,12 +255,14 @@ class Journal:
         else:
             os.close(self._fd)
             self._fd = -1
+            self._dirty = False
             segment.path.unlink(missing_ok=True)
             self.segments.pop()
 
     def begin(self) -> None:
         """Start a new segment with the next group."""
         if self._fd >= 0:
+            self.sync()
             os.close(self._fd)
             self._fd = -1
 

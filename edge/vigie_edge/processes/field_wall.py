@@ -21,7 +21,7 @@ from vigie_protocols.driver import Change, Counters, Driver
 PUBLISH_S = 0.25
 """A frame at least so often, also when no device says anything: control takes older ones for a dead field."""
 SHARE_S = 0.002
-"""What comes within two milliseconds shares a frame."""
+"""What comes within two milliseconds of each other, or a tenth of a scan, shares a frame; nothing urgent waits."""
 PACKING_SHARE = 0.04
 """Of field's time that closing images may take: with thousands of points they come less often, save for what
 is urgent."""
@@ -158,8 +158,11 @@ class WallField:
                     await self._dirty.wait()
                     self._dirty.clear()
         self._dirty.set()
+        scan_s = self.wiring.plan.gateway.scan_s
+        share_s = min(SHARE_S, scan_s / 10)
         while True:
             await self._dirty.wait()
+            await self._unless_urgent(share_s)
             self._dirty.clear()
             begun = clock.monotonic()
             self.state.publish(0, begun, clock.utc_now())
@@ -168,11 +171,11 @@ class WallField:
                 self._urgent.clear()
                 self.wiring.bells.control.ring()
             spent = clock.monotonic() - begun
-            await asyncio.sleep(SHARE_S)
-            rest = min(spent / PACKING_SHARE, PUBLISH_S, self.wiring.plan.gateway.scan_s / 2) - SHARE_S
-            if rest > 0.0:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._urgent.wait(), rest)
+            await self._unless_urgent(min(spent / PACKING_SHARE, PUBLISH_S, scan_s / 2))
+
+    async def _unless_urgent(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._urgent.wait(), seconds)
 
     # -- outputs -------------------------------------------------------------------------------------
 

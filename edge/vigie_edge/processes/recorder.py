@@ -1,5 +1,8 @@
 """The recorder: rings in, journal out. The only process that waits for the disk.
 
+What the rings bring is written at once, so that the uplink sends it while it is fresh, and made durable in
+groups: a disk that had to sync every write would be slower than the field, and worn out in a year.
+
 Two journals: ``telemetry`` holds what the coordinator should get (samples by device, events), ``replay``
 what it takes to run every scan again. A ring's room is given back only after the group commit, and every
 record carries the ring position it came from, so a recorder that is killed stores nothing twice.
@@ -8,6 +11,7 @@ record carries the ring position it came from, so a recorder that is killed stor
 import select
 import zlib
 from collections.abc import Mapping
+from itertools import repeat
 from pathlib import Path
 
 import msgspec
@@ -24,6 +28,8 @@ from vigie_edge.wiring import RING_BYTES, UPLINK_FOLDER, Wiring
 from vigie_protocols.errors import TransientError
 from vigie_protocols.points import Value
 
+GATHER_S = 0.005
+"""Seconds from one writing to the next at least; in lock-step, where a second passes sooner, a group's time."""
 PENDING_LIMIT = 16 << 20
 """Bytes kept in memory while the disk refuses; beyond it the rings fill, and then count what they lose."""
 
@@ -85,6 +91,7 @@ class Recorder:
             preamble,
             born,
             min(spec.segment_mb << 20, spec.telemetry_quota_mb << 17),
+            self.boot,
         )
         self._segment_bytes = min(spec.segment_mb << 20, spec.replay_quota_mb << 16)
         self.replay = Journal(
@@ -93,9 +100,12 @@ class Recorder:
             preamble,
             born,
             2 * self._segment_bytes,  # it asks for a snapshot in time, so that one begins each segment
+            self.boot,
             expendable=True,
         )
         self.commit_s = spec.commit_ms / 1000
+        self.gather_s = self.commit_s if wiring.paced else min(GATHER_S, self.commit_s)
+        self.commit_at = clock.monotonic()
         self._publisher = Publisher(plan)
         self._acked = AcknowledgedFile(plan.gateway.state_dir / UPLINK_FOLDER)
         self._state = StateFile(plan.gateway.state_dir)
@@ -148,15 +158,15 @@ class Recorder:
         """Follow the rings until told to stop, then commit what is left."""
         stop = StopFlag()
         bell = self.wiring.bells.recorder
-        next_commit = clock.monotonic() + self.commit_s
+        next_turn = clock.monotonic()
         while not stop.asked:
-            select.select([bell.fd], [], [], max(0.0, next_commit - clock.monotonic()))
-            bell.answer()
-            rest = next_commit - clock.monotonic()
+            select.select([bell.fd], [], [], max(0.0, self.commit_at - clock.monotonic()))
+            rest = next_turn - clock.monotonic()
             if rest > 0 and not self.pressed:
                 select.select([], [], [], rest)  # let a group gather: the ring keeps it meanwhile
-            self.turn()
-            next_commit = clock.monotonic() + self.commit_s
+            bell.answer()
+            next_turn = clock.monotonic() + self.gather_s
+            self.turn(clock.monotonic() >= self.commit_at or self.pressed)
         self.close()
 
     @property
@@ -170,8 +180,11 @@ class Recorder:
         self.telemetry.close()
         self.replay.close()
 
-    def turn(self) -> None:
-        """Read both rings, commit both journals, give the rings' room back."""
+    def turn(self, commit: bool = True) -> None:
+        """Read both rings and write what is for the coordinator; ``commit`` both journals.
+
+        A ring's room is given back when both journals have what stood there.
+        """
         if max(self.telemetry.pending, self.replay.pending) < PENDING_LIMIT:
             readings, scans = self._read.readings, self._read.scans
             for position, payload in self.readings.peek(after=readings):
@@ -186,15 +199,20 @@ class Recorder:
             self._watch_losses()
             self._watch_denials()
         mark = msgspec.msgpack.encode(self._read)
-        for place, journal in enumerate((self.telemetry, self.replay)):
-            if journal.commit(mark):
-                self._done[place] = self._read
-            if journal is self.telemetry:
-                self.wiring.bells.uplink.ring()  # it need not wait for the other disk write
-        if not self._asked and self.replay.open_bytes > self._segment_bytes:
-            self._ask_snapshot()
-        self.readings.free(min(one.readings for one in self._done))
-        self.scans.free(min(one.scans for one in self._done))
+        written = self.telemetry.counters.commits
+        if self.telemetry.write(mark):
+            self._done[0] = self._read
+        if self.telemetry.counters.commits != written:
+            self.wiring.bells.uplink.ring()
+        if commit:
+            self._commit(mark)
+
+    def _commit(self, mark: bytes) -> None:
+        """Both journals to the disk, and whatever else need not be done at every turn."""
+        self.commit_at = clock.monotonic() + self.commit_s
+        self.telemetry.sync()
+        if self.replay.commit(mark):
+            self._done[1] = self._read
         for epoch, ranges in self._acked.changes():
             self.telemetry.acknowledge(epoch, ranges)
         kept = self.board.get("control.kept_changes")
@@ -202,6 +220,10 @@ class Recorder:
             self._kept = kept
             self._state.keep(found[1])
         self._show()
+        if not self._asked and self.replay.open_bytes > self._segment_bytes:
+            self._ask_snapshot()
+        self.readings.free(min(one.readings for one in self._done))
+        self.scans.free(min(one.scans for one in self._done))
 
     def _from_field(self, position: int, payload: bytes) -> None:
         if position > self._done[1].readings:
@@ -214,8 +236,9 @@ class Recorder:
                 "field", record.subject, record.what, record.reason, record.now, record.utc, record.trust
             )
             return
-        changes = [(place, value, quality) for place, value, quality, _, _ in record.changes]
-        self._samples(self._publisher.readings(record.now, changes), record.now, record.utc, record.trust)
+        for places, values, quality, _, _ in record.runs:
+            chosen = self._publisher.readings(record.now, zip(places, values, repeat(quality)))
+            self._samples(chosen, record.now, record.utc, record.trust)
 
     def _from_control(self, position: int, payload: bytes) -> None:
         record = records.decode_control(payload)

@@ -14,16 +14,15 @@ from typing import Any
 import msgspec
 
 from vigie_edge import clock
-from vigie_edge.births import WIRE_QUALITY, Births
+from vigie_edge.births import Births
 from vigie_edge.brokerlink import link_config
 from vigie_edge.intake import CommandIntake
-from vigie_edge.journal.segment import Kind, Record
+from vigie_edge.messages import Messages
 from vigie_edge.processes.recorder import boot_id
 from vigie_edge.processes.stop import StopFlag
 from vigie_edge.sending import Sender
 from vigie_edge.silence import FIRST_S, Silence
 from vigie_edge.statefiles import AcknowledgedFile, write_atomic
-from vigie_edge.telemetry_records import Samples, event_decoder, samples_decoder
 from vigie_edge.wiring import UPLINK_FOLDER, Wiring
 from vigie_protocols import channel
 from vigie_protocols.envelope import load_key_ring
@@ -39,7 +38,7 @@ from vigie_protocols.mqttevents import (
     Will,
 )
 from vigie_protocols.mqttlink import MqttLink
-from vigie_protocols.points import CLOCK_TRUST, ClockTrust, Quality, Value
+from vigie_protocols.points import CLOCK_TRUST, ClockTrust, Value
 from vigie_protocols.sparkplug.actions import (
     BIRTH,
     CommandReceived,
@@ -50,14 +49,11 @@ from vigie_protocols.sparkplug.actions import (
     Subscribe,
 )
 from vigie_protocols.sparkplug.edge import EdgeConfig, EdgeNode
-from vigie_protocols.sparkplug.model import DataType, Metric
 
 BATCH = 200
 FIRST_IMAGE_S = 2.0
 QUEUED_LIMIT = 1 << 20
 _SAVE_S = 0.5
-_GOOD = int(Quality.GOOD)
-_KEY = (channel.EPOCH_METRIC, channel.INDEX_METRIC)
 _DENIED_S = 60.0
 """Seconds after which what a broker denied is tried again: an access list may have been put right."""
 _PACED_SILENCE_S = 12.0
@@ -100,9 +96,9 @@ class Uplink:
         self._dirty_acks = False
         self._save_at = 0.0
         self._births = Births(wiring, self._inputs)
-        self._types = self._births.types
+        devices = {device.name for device in plan.gateway.devices}
+        self._messages = Messages(self._births, devices, self.boot, wiring.paced)
         self._trust_place = plan.table.index[CLOCK_TRUST]
-        self._devices = {device.name for device in plan.gateway.devices}
         self._config = EdgeConfig(plan.gateway.group, self.gateway)
         self.node = EdgeNode(self._config, [], {})
         link = link_config(spec, self.gateway, wiring.paced)
@@ -135,12 +131,6 @@ class Uplink:
         """UTC milliseconds: simulated in lock-step, as every stamp there."""
         utc = self._image_utc() if self.wiring.paced else None
         return round((clock.utc_now() if utc is None else utc) * 1000)
-
-    def _stamp(self, record: Samples) -> int:
-        """A record's UTC milliseconds; one from before the clock was trusted is stamped anew by its monotonic time."""
-        if record.trust == ClockTrust.UNTRUSTED and record.boot == self.boot and not self.wiring.paced:
-            return round((clock.utc_now() - (clock.monotonic() - record.monotonic)) * 1000)
-        return round(record.utc * 1000)
 
     # -- loop ----------------------------------------------------------------------------------------
 
@@ -241,73 +231,14 @@ class Uplink:
     def _send_some(self) -> None:
         if self.link.queued[1] > QUEUED_LIMIT:
             return
+        now, sent = self._utc_ms(), 0
         for epoch, record, old in self.sender.batch(clock.monotonic(), BATCH):
             try:
-                self._act(self._data(epoch, record, old))
+                self._act(self._messages.of(self.node, epoch, record, old, now))
             except LinkDown:
-                return
-            self.board.add("uplink.published")
-
-    def _data(self, epoch: int, record: Record, old: bool) -> list[EdgeAction]:
-        now = self._utc_ms()
-        if record.kind is Kind.SAMPLES:
-            samples = samples_decoder.decode(record.payload)
-            stamp = self._stamp(samples)
-            if not old and (actions := self._current(epoch, record.index, samples, stamp, now)) is not None:
-                return actions
-            metrics = list(channel.journal_metrics(epoch, record.index, stamp, historical=old))
-            for name, value, quality in samples.samples:
-                point = f"{samples.device}/{name}" if samples.device else f"${name}"
-                datatype = self._types.get(point, int(DataType.DOUBLE))
-                metrics.append(Metric(name, value, datatype, None, stamp, old, WIRE_QUALITY[quality]))
-            if not samples.device:
-                self._births.measured(samples.samples)
-            if samples.device and samples.device not in self._devices:
-                return self._orphan(epoch, record, samples, stamp, old)
-            try:
-                return self.node.data(samples.device, metrics, now)
-            except FrameError:  # from before a profile was changed: a point had another type then
-                return self._orphan(epoch, record, samples, stamp, old)
-        if record.kind is Kind.EVENT:
-            event = event_decoder.decode(record.payload)
-            return self._event(epoch, record.index, round(event.utc * 1000), record.payload, old, now)
-        gap = {"kind": "gap", "source": "journal", **json.loads(record.payload)}
-        return self._event(epoch, record.index, now, json.dumps(gap).encode(), old, now)
-
-    def _current(
-        self, epoch: int, index: int, samples: Samples, stamp: int, now: int
-    ) -> list[EdgeAction] | None:
-        """Live samples that are all good, which is nearly every record; None: they take the long way."""
-        if not samples.samples:
-            return None
-        names, values, qualities = zip(*samples.samples, strict=True)
-        if qualities.count(_GOOD) != len(qualities):
-            return None
-        names, values = (*_KEY, *names), (epoch, index, *values)
-        try:
-            return self.node.current(samples.device, names, values, stamp, now)
-        except FrameError:  # the long way tells which one does not fit
-            return None
-
-    def _event(
-        self, epoch: int, index: int, stamp: int, text: bytes, old: bool, now: int
-    ) -> list[EdgeAction]:
-        metrics = list(channel.journal_metrics(epoch, index, stamp, historical=old))
-        metrics.append(Metric(channel.EVENT_METRIC, text.decode(), int(DataType.STRING), None, stamp, old))
-        return self.node.data("", metrics, now)
-
-    def _orphan(
-        self, epoch: int, record: Record, samples: Samples, stamp: int, old: bool
-    ) -> list[EdgeAction]:
-        """Samples of a device or type that the files no longer have: told as an event, so that no index is missing."""
-        told = {
-            "kind": "orphan",
-            "source": "journal",
-            "subject": samples.device,
-            "samples": samples.samples,
-            "utc": samples.utc,
-        }
-        return self._event(epoch, record.index, stamp, json.dumps(told).encode(), old, self._utc_ms())
+                break
+            sent += 1
+        self.board.add("uplink.published", sent)
 
     def _report(self) -> None:
         """What runs here, retained, whenever control has written something new."""

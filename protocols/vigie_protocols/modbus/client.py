@@ -28,7 +28,7 @@ from vigie_protocols.turn import Turn
 
 EARLY_S: Final = 0.0015
 """Timers of event loops are whole milliseconds and may ring early: what is due this soon is due now."""
-SLOT_S: Final = 0.01
+SLOT_S: Final = 0.02
 """Phases are multiples of it: devices polled in one slot share the wake-ups, which cost more than requests."""
 READY_S: Final = 0.05
 """Seconds between two tries while somebody waits for the link."""

@@ -22,6 +22,7 @@ _BITS: Final = {
 _SIGNED: Final = (DataType.INT8, DataType.INT16, DataType.INT32, DataType.INT64)
 _pack_double = struct.Struct("<d").pack
 _LENGTHS: Final = tuple(_METRIC + bytes((length,)) for length in range(128))
+_PAIR = struct.Struct("BB").pack
 _SHORT: Final = tuple(bytes((number,)) for number in range(128))
 
 Coded = tuple[bytes, int, int, int, int]
@@ -71,7 +72,12 @@ def lean_data(rows: Iterable[tuple[Coded, MetricValue]], timestamp: int, now: in
                 raise FrameError(f"{value!r} is no whole number from {least} to {most}")
             number = value & wide
             body = name + (narrow if wide == 0xFFFFFFFF else broad)
-            body += _SHORT[number] if number < 128 else varint(number)
+            if number < 128:
+                body += _SHORT[number]
+            elif number < 16384:
+                body += _PAIR(number & 127 | 128, number >> 7)
+            else:
+                body += varint(number)
         elif kind == _DOUBLE:
             try:
                 body = name + double + _pack_double(value)

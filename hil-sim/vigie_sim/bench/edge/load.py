@@ -63,7 +63,7 @@ def gateway(load: Load, folder: Path, port: int, broker: int | None, scan_s: flo
         "devices": [{"name": name, "profile": "bench-device", "link": name} for name in names],
         "runtime_dir": str(folder / "run"),
         "state_dir": str(folder / "state"),
-        "journal": {"directory": str(folder / "journal"), "commit_ms": 5 if load.publish else 200},
+        "journal": {"directory": str(folder / "journal")},
         "scan_s": scan_s,
     }
     if broker is not None:
