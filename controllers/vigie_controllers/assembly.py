@@ -52,6 +52,12 @@ class PointFacts(Protocol):
     @property
     def read_back(self) -> str | None: ...  # noqa: D102
     @property
+    def read_back_within(self) -> float: ...  # noqa: D102
+    @property
+    def read_back_after_s(self) -> float: ...  # noqa: D102
+    @property
+    def max_change_per_s(self) -> float | None: ...  # noqa: D102
+    @property
     def urgent(self) -> bool: ...  # noqa: D102
     @property
     def alarm(self) -> "AlarmFacts | None": ...  # noqa: D102
@@ -132,5 +138,8 @@ def output_spec(point: PointFacts) -> OutputSpec:
         low=None if math.isinf(point.low) else point.low,
         high=None if math.isinf(point.high) else point.high,
         safe=ZERO[point.type] if point.safe is None else point.safe,
+        rate_per_s=point.max_change_per_s,
         readback=point.read_back,
+        tolerance=point.read_back_within,
+        settle_s=point.read_back_after_s,
     )

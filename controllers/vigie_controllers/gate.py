@@ -94,6 +94,8 @@ class WriteGate:
             if spec.readback is not None and spec.readback in places
         )
         self._said: set[tuple[str, str]] = set()
+        self.drifting: Mapping[str, str] = {}
+        """Outputs that their devices do not show now, with what they show."""
         self._last: float | None = None
         self._asked: tuple[Value | None, ...] | None = None
         self._step = GateStep(tuple(self._written))
@@ -128,6 +130,7 @@ class WriteGate:
             return self._step
         begun = tuple(Intervention(*key, why) for key, why in said.items() if key not in self._said)
         self._said = set(said)
+        self.drifting = {subject: why for (rule, subject), why in said.items() if rule == "drift"}
         return GateStep(self._step.values, begun)
 
     # -- one by one -----------------------------------------------------------------------------------

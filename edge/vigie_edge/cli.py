@@ -178,6 +178,17 @@ def lease_take(
     typer.echo(json.dumps(_ask(config, "lease.take", args, holder)))
 
 
+@lease_app.command("renew")
+def lease_renew(
+    config: Config,
+    lease_id: Annotated[str, typer.Argument(help="As lease take or lease list gave it.")],
+    holder: Annotated[str, typer.Option(help="Who took it.")],
+    ttl: Annotated[float, typer.Option(help="Seconds to live from now.")] = 600.0,
+) -> None:
+    """Let a lease run on."""
+    typer.echo(json.dumps(_ask(config, "lease.renew", {"id": lease_id, "ttl_s": ttl}, holder)))
+
+
 @lease_app.command("release")
 def lease_release(
     config: Config,

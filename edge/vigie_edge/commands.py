@@ -5,9 +5,11 @@ expiry and nonce were checked; local ones come from whoever may open the socket.
 """
 
 import json
+import math
 from typing import Any
 
 from vigie_controllers.contract import Decision
+from vigie_controllers.gate import fits
 from vigie_controllers.leases import LeaseEvent, LeaseRefused
 from vigie_controllers.scan import ScanEngine
 from vigie_edge.policies import PolicyShelf
@@ -34,7 +36,7 @@ class CommandDesk:
         self._engine = engine
         self._notes = [] if notes is None else notes
         self._shelf = shelf
-        self._writable = {spec.name for spec in engine.outputs}
+        self._writable = {spec.name: spec for spec in engine.outputs}
 
     def handle(self, payload: bytes, now: float, utc: float, trust: ClockTrust) -> bytes:
         """The answer to one request, as JSON."""
@@ -68,9 +70,8 @@ class CommandDesk:
             return {}
         if action == "lease.take":
             forces = dict(args["forces"])
-            unknown = sorted(set(forces) - self._writable)
-            if unknown:
-                raise LeaseRefused("bad-lease", f"{unknown[0]} is no writable point of this gateway")
+            for point, value in forces.items():
+                self._check_force(point, value)
             origin = "local" if request.get("local") else "emergency"
             event = book.grant(
                 now,
@@ -105,11 +106,26 @@ class CommandDesk:
             return {"intersections": self._engine.outlook(now, utc, trust)}
         if action == "measures":
             return {"measures": self._engine.measures(now)}
+        if action == "drift.list":
+            drifting = self._engine.gate.drifting
+            return {"drift": [{"point": point, "reason": why} for point, why in drifting.items()]}
         if action == "effective":
             return {"effective": self._engine.effective()}
         if action == "policy.show":
             return self._engine.policies.reported()
         raise ValueError(f"unknown action {action!r}")
+
+    def _check_force(self, point: str, value: Any) -> None:
+        """What the point can never be is refused at once, not clamped later; guards may still narrow the rest."""
+        spec = self._writable.get(point)
+        if spec is None:
+            raise LeaseRefused("bad-lease", f"{point} is no writable point of this gateway")
+        if not fits(spec.type, value):
+            raise LeaseRefused("bad-lease", f"{point}: {repr(value)[:40]} is no {spec.type}")
+        low = -math.inf if spec.low is None else spec.low
+        high = math.inf if spec.high is None else spec.high
+        if isinstance(value, (int, float)) and not low <= value <= high:
+            raise LeaseRefused("bad-lease", f"{point}: {value} is outside {low:g} to {high:g}")
 
     def _told(self, event: LeaseEvent, now: float) -> dict[str, Any]:
         lease = event.lease

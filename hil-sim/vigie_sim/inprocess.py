@@ -1,7 +1,7 @@
 """A run without sockets: the same scan engine, gate and profile codecs as the agents, in this process."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from vigie_controllers.policy.document import CITY, Place
 from vigie_protocols.errors import input_error
 from vigie_protocols.gateway import Configuration, load_gateway
 from vigie_protocols.points import CLOCK_TRUST, CLOCK_UTC, ClockTrust, Quality, Reading, Value, ValueType
+from vigie_protocols.telling import Telling
 from vigie_sim.rig import Rig
 from vigie_sim.scenario import World
 
@@ -34,7 +35,6 @@ class InProcessGateway:
     rigs: dict[str, Rig]
     interventions: int = 0
     scans: int = 0
-    _written: list[Value | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         gateway = self.configuration.gateway
@@ -48,7 +48,7 @@ class InProcessGateway:
             self.configuration.heartbeats,
         )
         self.engine = self.assembly.engine()
-        self._written = [None] * len(self.assembly.outputs)
+        self._telling = Telling([points[index] for index in self.assembly.outputs])
         self._outputs = [(points[index].device, points[index].point) for index in self.assembly.outputs]
         driven = {points[index].name for index in self.assembly.outputs}
         self._beats = []
@@ -98,11 +98,9 @@ class InProcessGateway:
 
     def _write(self, instant: float, values: Sequence[Value]) -> None:
         changed: dict[str, dict[str, Value]] = {}
-        for place, value in enumerate(values):
-            if self._written[place] != value:
-                self._written[place] = value
-                device, point = self._outputs[place]
-                changed.setdefault(device, {})[point] = value
+        for place, value in self._telling.changed(values, instant):
+            device, point = self._outputs[place]
+            changed.setdefault(device, {})[point] = value
         for device, points in changed.items():
             self.rigs[device].apply(instant, points)
 

@@ -155,7 +155,8 @@ class PointSpec(Strict):
     rate_s: seconds between polls. urgent: a change wakes the control process at once.
     latch: a boolean's true is held until one scan has seen it. edges: also count its rising edges in a
     point ``NAME.edges``. read_back: the point that shows what a written one came to.
-    max_writes_per_s: how often the device bears being written.
+    max_writes_per_s: how often the device bears being written. max_change_per_s: how fast a float may change, in
+    its unit. read_back_within, read_back_after_s: how far and how long what is shown may be from what was written.
     """
 
     name: str
@@ -174,7 +175,10 @@ class PointSpec(Strict):
     publish: Publish | Literal[False] = Publish()
     alarm: Alarm | None = None
     read_back: str | None = None
+    read_back_within: float = Field(default=0.0, ge=0)
+    read_back_after_s: float = Field(default=5.0, gt=0, le=3600)
     max_writes_per_s: float | None = Field(default=None, gt=0)
+    max_change_per_s: float | None = Field(default=None, gt=0)
     repeat: int | None = Field(default=None, ge=1, le=10000)
     first: int = 1
     opcua: OpcUaAddress | None = None
@@ -195,6 +199,8 @@ class PointSpec(Strict):
             raise wrong(
                 "writable without a safe value", "Add safe: the value when control is silent.", "safe"
             )
+        if self.max_change_per_s is not None and not (self.writable and self.type is ValueType.FLOAT):
+            raise wrong("only a writable float has a fastest change", "Remove it.", "max_change_per_s")
         if self.safe is not None:
             self._check_safe()
         if (self.repeat is not None) != ("{i}" in self.name):
@@ -240,7 +246,10 @@ class PointDecl:
     labels: tuple[tuple[int, Text], ...] = ()
     publish: Publish | None = None
     read_back: str | None = None
+    read_back_within: float = 0.0
+    read_back_after_s: float = 5.0
     max_writes_per_s: float | None = None
+    max_change_per_s: float | None = None
     alarm: Alarm | None = None
     counts: str | None = None
 
@@ -383,7 +392,10 @@ def _expand_one(spec: PointSpec, protocol: str, device: str) -> list[PointDecl]:
             labels=tuple(sorted(spec.labels.items())),
             publish=spec.publish or None,
             read_back=None if spec.read_back is None else start + spec.read_back.replace("{i}", str(number)),
+            read_back_within=spec.read_back_within,
+            read_back_after_s=spec.read_back_after_s,
             max_writes_per_s=spec.max_writes_per_s,
+            max_change_per_s=spec.max_change_per_s,
             alarm=_alarm(spec.alarm, number),
         )
         decls.append(common)

@@ -148,6 +148,9 @@ def test_drift_is_reported_after_the_settling_time_and_once() -> None:
     assert one.permit(3.1, GOOD, shown(running=False)).interventions == ()
     assert one.permit(3.2, GOOD, shown(running=False, quality=Quality.BAD)).interventions == ()
     assert rules(one.permit(3.3, GOOD, shown(running=False))) == [("drift", "p/run")]
+    assert one.drifting == {"p/run": "the device shows False, True was written"}
+    one.permit(3.4, GOOD, shown())
+    assert one.drifting == {}
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ class Lamp:
 
     type, low, high, writable, safe, read_back, alarm = ValueType.ENUM, 0.0, 6.0, True, 4, None, None
     urgent = False
+    read_back_within, read_back_after_s, max_change_per_s = 0.0, 5.0, None
 
     def __init__(self, name: str, **more: Any) -> None:
         self.name = name

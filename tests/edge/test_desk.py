@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from vigie_edge import statefiles
-from vigie_edge.commands import CommandDesk
+from vigie_edge.commands import CommandDesk, from_afar
 from vigie_edge.config import Plan, load_plan
 from vigie_edge.policies import PolicyShelf
 from vigie_edge.statefiles import write_atomic
@@ -52,6 +52,41 @@ def test_whatever_is_asked_is_answered(plan: Plan, request_text: bytes) -> None:
     answer = json.loads(desk.handle(request_text, 0.0, 0.0, ClockTrust.SYNCED))
     assert answer["ok"] is False and answer["code"] and answer["reason"]
     assert engine.leases.leases() == ()
+
+
+@pytest.mark.parametrize(
+    ("point", "value", "why"),
+    [
+        ("basin/level", 1.0, "is no writable point"),
+        ("basin/gate.command", "half", "'half' is no float"),
+        ("basin/gate.command", True, "True is no float"),
+        ("basin/gate.command", 100.5, "is outside 0 to 100"),
+        ("basin/gate.command", float("nan"), "is no float"),
+        ("pump-station/pump.1.command", 1, "1 is no bool"),
+        ("pump-station/pump.1.command", [True], "is no bool"),
+    ],
+)
+def test_a_lease_for_what_a_point_can_never_be_is_refused(
+    plan: Plan, point: str, value: object, why: str
+) -> None:
+    engine = plan.engine()
+    desk = CommandDesk(engine, PolicyShelf(plan, engine))
+    args = {"forces": {point: value}, "reason": "r", "ttl_s": 60}
+    request = {"nonce": "n", "action": "lease.take", "holder": "A. Roy", "args": args}
+    answer = json.loads(desk.handle(json.dumps(request).encode(), 0.0, 0.0, ClockTrust.SYNCED))
+    assert answer["code"] == "bad-lease" and why in answer["reason"]
+    assert engine.leases.leases() == ()
+
+
+def test_what_comes_from_afar_never_passes_for_local(plan: Plan) -> None:
+    request = {"nonce": "n", "action": "policy.confirm", "local": True, "holder": "x", "args": {}}
+    engine = plan.engine()
+    desk = CommandDesk(engine, PolicyShelf(plan, engine))
+    told = from_afar(json.dumps(request).encode())
+    assert json.loads(desk.handle(told, 0.0, 0.0, ClockTrust.SYNCED))["ok"] is False
+    assert json.loads(desk.handle(json.dumps(request).encode(), 0.0, 0.0, ClockTrust.SYNCED))["ok"] is True
+    for payload in (b"", b"[1]", b"{", b'{"nonce": "n"}'):
+        assert from_afar(payload) == payload
 
 
 def test_a_consent_is_for_the_bundle_on_the_shelf_and_no_later_one(plan: Plan) -> None:

@@ -20,6 +20,7 @@ from vigie_edge.wiring import Wiring
 from vigie_protocols.driver import Answer, Change, Driver, WriteReport, devices_of
 from vigie_protocols.drivers import make_driver
 from vigie_protocols.points import CLOCK_TRUST, CLOCK_UTC, NEVER, ClockTrust, Quality, Value, ValueType
+from vigie_protocols.telling import Telling
 
 SPANS = 4096
 """Sets of points that are remembered as read together; a plan of block reads has far fewer."""
@@ -67,7 +68,7 @@ class FieldState:
                 self.drivers[name] = make_driver(name, link, devices, self.take, monotonic, random.random)
         links = {device.name: device.link for device in gateway.devices}
         self._links = [links[decl.device] for decl in self.plan.points]
-        self._written: list[Value | None] = [None] * len(self.plan.outputs)
+        self._telling = Telling(self.plan.outputs)
         self._points_of = self.plan.output_points
         self._output_at = {point: place for place, point in enumerate(self._points_of)}
         self._up: dict[str, bool] = {}
@@ -226,14 +227,15 @@ class FieldState:
         self.record(Note(now, utc, int(self.trust), what, subject, reason))
         self.wiring.bells.recorder.ring()
 
-    def changes(self, values: Sequence[Value], instant: float) -> list[Change]:
-        """What of ``values`` is not what the devices were last told, as changes decided at UTC ``instant``."""
-        found = []
-        for place, value in enumerate(values):
-            if self._written[place] != value:
-                self._written[place] = value
-                found.append(Change(self._points_of[place], value, instant))
-        return found
+    def changes(self, values: Sequence[Value], instant: float, now: float | None = None) -> list[Change]:
+        """What of ``values`` is not what the devices were last told, as changes decided at UTC ``instant``.
+
+        now: monotonic instant of control's frame; None for safe values, which every device has to bear.
+        """
+        return [
+            Change(self._points_of[place], value, instant)
+            for place, value in self._telling.changed(values, now)
+        ]
 
     async def write(self, changes: Sequence[Change]) -> dict[str, int]:
         """Write changes, all links at once, each link in order; returns messages sent per device."""
@@ -264,7 +266,7 @@ class FieldState:
                 self.board.add("field.write_failures")
                 place = self._output_at.get(result.index)
                 if place is not None:
-                    self._written[place] = None  # unknown now: write it again
+                    self._telling.forget(place)
 
     def watch_links(self, now: float, utc: float) -> None:
         """Note devices that came and went; a device that came back is told everything again."""
@@ -279,7 +281,7 @@ class FieldState:
                 if device.up:
                     for place, decl in enumerate(self.plan.outputs):
                         if decl.device == name:
-                            self._written[place] = None
+                            self._telling.forget(place)
                 if known is not None or not device.up:
                     what = "device-up" if device.up else "device-down"
                     self.note(now, utc, what, name, "answers again" if device.up else device.error)

@@ -81,7 +81,7 @@ class PacedField:
             frame = self.wiring.output_codec.unpack(payload)
             if frame.tick == grant.tick:
                 scans += 1
-                changes += state.changes(frame.values, grant.utc + frame.now - grant.now)
+                changes += state.changes(frame.values, grant.utc + frame.now - grant.now, frame.now)
         changes += state.heartbeats(grant.now, grant.utc)
         commands = await state.write(changes) if changes else {}
         state.board.add("field.beat")

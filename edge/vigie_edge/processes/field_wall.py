@@ -217,7 +217,7 @@ class WallField:
         if self._safe_since is not None:
             self._safe_since = None
             self.state.note(now, utc, "control-back", "control", "outputs come again")
-        self._hand_out(self.state.changes(frame.values, utc))
+        self._hand_out(self.state.changes(frame.values, utc, now))
 
     def _write_safe(self) -> None:
         """Control is silent: write every safe value ourselves, and again each second until it speaks."""

@@ -316,3 +316,37 @@ def test_after_a_reboot_pumps_start_again_and_the_ration_goes_on() -> None:
         if second == 3550:
             assert starts == 12, "those before the reboot count"
     assert starts > 12, "an hour later there are new ones"
+
+
+def test_a_lease_that_ends_leaves_pump_and_gate_where_they_are_and_the_controller_goes_on_from_there() -> (
+    None
+):
+    well = station(level=1.6)
+    well.run(60, 0.03)
+    well.forces = {"st/pump.1.run": True, "st/pump.1.speed": 100.0, "st/basin.gate": 40.0}
+    held = well.run(60, 0.03)
+    assert (held["pump.1.speed"], held["basin.gate"]) == (100.0, 40.0)
+    well.forces = {}
+    speed, opening = 100.0, 40.0
+    for _ in range(40):
+        written = well.scan(0.03)
+        assert isinstance(written["pump.1.speed"], float) and isinstance(written["basin.gate"], float)
+        assert written["pump.1.run"] is True, "it is wanted still, and is not stopped in between"
+        assert (
+            abs(written["pump.1.speed"] - speed) <= 10.0 + 1e-9
+            and abs(written["basin.gate"] - opening) <= 2.0 + 1e-9
+        )
+        speed, opening = written["pump.1.speed"], written["basin.gate"]
+    assert speed < 100.0 and opening > 40.0
+
+
+def test_a_pump_that_a_lease_had_started_is_not_stopped_before_its_time_when_it_ends() -> None:
+    well = settled(Well(loop(), level=1.0))
+    well.forces = {"st/pump.1.run": True}
+    well.scan()
+    assert well.running == [True, False]
+    well.forces = {}
+    for _ in range(8):
+        assert well.scan()["pump.1.run"] is True, "minimum run counts from when the lease started it"
+    well.run(5)
+    assert well.running == [False, False]
