@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from vigie_controllers.signals.localtime import Zone
+from vigie_controllers.signals.preemption import check_preemptions
 from vigie_controllers.signals.site import Channel, Phase, SignalSite
 
 
@@ -57,6 +58,11 @@ def check_site(site: SignalSite) -> None:
         Zone(site.time_zone)
     except ValueError as error:
         raise ValueError(f"site.time_zone: {error}") from None
+    check_preemptions(
+        site.preemptions,
+        {phase.id: (phase.ring, phase.barrier, phase.walk_s > 0) for phase in site.phases},
+        site.actuation == "cabinet",
+    )
 
 
 def _check_neighbours(site: SignalSite) -> None:

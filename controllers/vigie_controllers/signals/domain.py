@@ -25,9 +25,9 @@ COMMANDS = ("hold", "force_off", "omit", "call")
 class SignalDomain(Domain[SignalInputs, SignalWants]):
     """A junction.
 
-    Roles read: ``detector.<id>``, ``priority.<id>.eta``; optional ``priority.<id>.lateness|occupancy``,
-    ``lamp.<channel>`` (all or none), ``monitor.fault``, ``mode``; for a cabinet ``phase.<n>.state`` and
-    optional ``ped.<n>.state``, ``cabinet.flash``.
+    Roles read: ``detector.<id>``, ``preempt.<id>``, ``priority.<id>.eta``; optional
+    ``priority.<id>.lateness|occupancy``, ``lamp.<channel>`` (all or none), ``monitor.fault``, ``mode``; for a
+    cabinet ``phase.<n>.state`` and optional ``ped.<n>.state``, ``cabinet.flash``.
     Roles written: ``channel.<id>`` (lamps) or ``phase.<n>.hold|force_off|omit|call`` (cabinet); optional
     ``heartbeat``. ``lamp``, ``state`` and ``channel`` points hold ``Lamp`` numbers.
     """
@@ -42,6 +42,7 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         self._lamps = roles.all_or_none(f"lamp.{one.id}" for one in site.channels)
         self._fault = roles.maybe("monitor.fault")
         self._panel = roles.maybe("mode")
+        self._preempts = roles.many(f"preempt.{one.id}" for one in site.preemptions)
         cabinet = site.actuation == "cabinet"
         numbers = [phase.id for phase in site.phases]
         self._states = roles.many(f"phase.{number}.state" for number in numbers) if cabinet else ()
@@ -131,6 +132,7 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
                 PriorityReadings(readings[eta], one(late), one(people))
                 for eta, late, people in self._priority
             ),
+            preempts=tuple(readings[place] for place in self._preempts),
         )
 
     def merge(self, first: SignalWants, second: SignalWants) -> SignalWants:

@@ -16,13 +16,14 @@ from vigie_controllers.signals.engine_state import (
     NEVER,
     Ask,
     EngineState,
+    Order,
     Stop,
 )
 from vigie_controllers.signals.plan import PED_PAUSE_S
 from vigie_controllers.signals.takeover import Takeover, stages_of
 from vigie_controllers.signals.words import Lamp, Ped, PhaseState
 
-__all__ = ["EPS", "FOREVER", "NEVER", "Ask", "Engine", "Stop"]
+__all__ = ["EPS", "FOREVER", "NEVER", "Ask", "Engine", "Order", "Stop"]
 
 _RED, _GREEN, _YELLOW, _CLEAR = (int(state) for state in PhaseState)
 _L_RED, _L_YELLOW, _L_GREEN, _L_FLASH = (
@@ -36,11 +37,11 @@ _L_RED, _L_YELLOW, _L_GREEN, _L_FLASH = (
 class Engine(EngineState):
     """Lamp states of one junction; see ``EngineState`` for what may be read."""
 
-    def step(self, now: float, ask: Ask, stop: Stop | None) -> None:
+    def step(self, now: float, ask: Ask, stop: Stop | None, order: Order | None = None) -> None:
         """Advance to ``now`` under a request; ``now`` never goes back."""
-        if now + EPS < self.wake and ask == self._ask and stop == self._stop:
+        if now + EPS < self.wake and ask == self._ask and stop == self._stop and order == self._order:
             return
-        self._ask, self._stop = ask, stop
+        self._ask, self._stop, self._order = ask, stop, order
         if self.mode_since is None:
             self.mode_since = now
         before = self.version
@@ -162,11 +163,47 @@ class Engine(EngineState):
         self._advance(now)
         self._channels(now)
         if self.mode == "run":
+            order = self._order
+            if order is not None:
+                self._recommit(order, now)
             self._decide(now)
+            if order is not None:
+                self._end_all(order.end, now)
             for ring, place in enumerate(self.next):
                 if place >= 0 and self.current[ring] < 0 and self._may_begin(place, now):
                     self._begin(ring, place, now)
         self._channels(now)
+
+    def _recommit(self, order: Order, now: float) -> None:
+        """Take back what is to begin and must not; let what must end be as short as ``order`` allows."""
+        plan = self.plan
+        for ring, q in enumerate(self.next):
+            if q >= 0 and order.end >> q & 1:
+                self.next[ring] = -1
+                self.version += 1
+        for p in self.current:
+            if p >= 0 and self.state[p] == _GREEN and order.end >> p & 1:
+                ready = self.since[p] + min(plan.min_green[p], order.min_green)
+                if self.ped[p]:
+                    walk = self._walk_s(p) if self.ped[p] == Ped.WALK else 0.0
+                    ready = max(ready, self.ped_since[p] + walk + self._ped_clear_s(p))
+                if ready < self.ready[p]:
+                    self.ready[p] = ready
+                    self.version += 1
+
+    def _end_all(self, phases: int, now: float) -> None:
+        """End greens that nobody follows in their ring: they must not stay on beside what is wanted."""
+        for p in self.current:
+            if p >= 0 and phases >> p & 1 and self.state[p] == _GREEN and self._may_end(p, now):
+                self._end(p, now)
+
+    def _walk_s(self, p: int) -> float:
+        order, own = self._order, self.plan.walk[p]
+        return own if order is None or not order.end >> p & 1 else min(own, order.walk)
+
+    def _ped_clear_s(self, p: int) -> float:
+        order, own = self._order, self.plan.ped_clear[p]
+        return own if order is None or not order.end >> p & 1 else min(own, order.ped_clear)
 
     def _advance(self, now: float) -> None:
         plan = self.plan
@@ -186,10 +223,10 @@ class Engine(EngineState):
                 self.version += 1
 
     def _advance_ped(self, p: int, now: float) -> None:
-        plan, ped = self.plan, self.ped[p]
-        if ped == Ped.WALK and now - self.ped_since[p] >= plan.walk[p] - EPS:
+        ped = self.ped[p]
+        if ped == Ped.WALK and now - self.ped_since[p] >= self._walk_s(p) - EPS:
             self.ped[p] = Ped.CLEARANCE
-        elif ped == Ped.CLEARANCE and now - self.ped_since[p] >= plan.ped_clear[p] - EPS:
+        elif ped == Ped.CLEARANCE and now - self.ped_since[p] >= self._ped_clear_s(p) - EPS:
             self.ped[p] = Ped.DONT_WALK
         elif ped == Ped.DONT_WALK and self.mode == "run":
             paused = now - self.ped_since[p] >= PED_PAUSE_S - EPS
@@ -200,7 +237,7 @@ class Engine(EngineState):
             return
         self.ped_since[p] = now
         if self.ped[p] == Ped.CLEARANCE:
-            self.ready[p] = max(self.ready[p], now + plan.ped_clear[p])
+            self.ready[p] = max(self.ready[p], now + self._ped_clear_s(p))
         self.version += 1
 
     def _walks_again(self, p: int) -> bool:
@@ -381,7 +418,7 @@ class Engine(EngineState):
             state = self.state[p]
             if state == _GREEN:
                 if self.ped[p]:
-                    length = plan.walk[p] if self.ped[p] == Ped.WALK else plan.ped_clear[p]
+                    length = self._walk_s(p) if self.ped[p] == Ped.WALK else self._ped_clear_s(p)
                     wake = min(wake, self.ped_since[p] + length)
                 elif self._walks_again(p):
                     wake = min(wake, self.ped_since[p] + PED_PAUSE_S)

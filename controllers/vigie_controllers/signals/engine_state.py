@@ -36,6 +36,19 @@ class Stop(NamedTuple):
     dark: bool = False
 
 
+class Order(NamedTuple):
+    """What a pre-emption orders: phases that must end and not begin, whatever else is asked.
+
+    min_green, walk, ped_clear: seconds at which these of the ending phases end at the latest; never longer
+    than their own, never any yellow or red clearance.
+    """
+
+    end: int
+    min_green: float = FOREVER
+    walk: float = FOREVER
+    ped_clear: float = FOREVER
+
+
 class EngineState:
     """Attributes are read by the guard; only ``Engine.step`` changes them.
 
@@ -70,6 +83,7 @@ class EngineState:
         self.wake = NEVER
         self._ask = Ask()
         self._stop: Stop | None = None
+        self._order: Order | None = None
         self._takeover: Takeover | None = None
 
     def snapshot(self) -> State:
@@ -84,6 +98,7 @@ class EngineState:
             "barrier": self.barrier,
             "ask": list(self._ask),
             "stop": None if self._stop is None else list(self._stop),
+            "order": None if self._order is None else list(self._order),
             "takeover": None if takeover is None else [takeover.rows, takeover.since],
         }
 
@@ -97,6 +112,7 @@ class EngineState:
         self.flash_s, self.barrier = state["flash_s"], state["barrier"]
         self._ask = Ask(*state["ask"])
         self._stop = None if state["stop"] is None else Stop(*state["stop"])
+        self._order = None if state["order"] is None else Order(*state["order"])
         self._takeover = None
         if state["takeover"] is not None:
             rows, since = state["takeover"]

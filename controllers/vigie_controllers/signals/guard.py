@@ -1,8 +1,9 @@
 """The guard of a junction: independent of every controller, last in the loop, fails closed.
 
-It owns the engine (bare lamps) or watches the cabinet, decides when the junction must not run, and serves
-waiting demand by itself when its red has lasted as long as the site allows. That apart it grants nothing
-that no controller asked for. Without any controller it gives a fixed service of all phases.
+It owns the engine (bare lamps) or watches the cabinet, decides when the junction must not run, serves
+pre-emptions before all requests, and waiting demand by itself when its red has lasted as long as the site
+allows. That apart it grants nothing that no controller asked for. Without any controller it gives a fixed
+service of all phases.
 """
 
 from dataclasses import replace
@@ -10,8 +11,9 @@ from dataclasses import replace
 from vigie_controllers.contract import Decision, Intervention, State, Verdict
 from vigie_controllers.signals.cabinet import Cabinet
 from vigie_controllers.signals.demand import DetectorBank
-from vigie_controllers.signals.engine import EPS, NEVER, Ask, Engine, Stop
+from vigie_controllers.signals.engine import EPS, NEVER, Ask, Engine, Order, Stop
 from vigie_controllers.signals.plan import Plan
+from vigie_controllers.signals.preempt import Preemptor
 from vigie_controllers.signals.site import SignalSite
 from vigie_controllers.signals.stops import StopWatch
 from vigie_controllers.signals.waiting import Waiting
@@ -43,6 +45,7 @@ class SignalGuard:
         self.bank = DetectorBank(site, self.plan)
         self._waiting = Waiting(self.plan)
         self._stops = StopWatch()
+        self._preempt = Preemptor(self.plan)
         self._stop: Stop | None = None
         self._begun = False
         self._restarted = False
@@ -72,6 +75,7 @@ class SignalGuard:
             plant.observe(now, frame)
         if self._replaced:
             self._restart(now, plant, notes)
+        self._preempt.update(now, frame.preempts, plant.mode, plant.state, decisions, notes)
         stop = self._look(now, frame, notes)
         self.bank.update(now, frame.detectors, inputs.clock, plant.state)
         if wanted is not self._wanted or wanted is None:
@@ -80,10 +84,13 @@ class SignalGuard:
             self._mute = wanted is None
             if self._mute:
                 notes.append(Intervention("fail-safe", "junction", "no controller can speak: fixed service"))
-        ask = self._help(now, notes)
-        self._note_early(now, ask, notes)
+        order = self._preempt.order(now)
+        ask = self._help(now, notes) if self._preempt.active < 0 else self._preempted(now, order, notes)
         mode = plant.mode
-        plant.step(now, ask, stop)
+        if isinstance(plant, Engine):
+            plant.step(now, ask, stop, order)
+        else:
+            plant.step(now, ask, stop)
         if plant.mode != mode:
             decisions.append(Decision("signal.guard", "junction", plant.mode, self._cause(stop)))
         self._waiting.update(now, plant, self.bank)
@@ -119,7 +126,7 @@ class SignalGuard:
     def _look(self, now: float, frame: Frame, notes: list[Intervention]) -> Stop | None:
         plant = self._plant
         running = self._lamps and plant.mode in ("run", "all-red", "closing")
-        stop = self._stops.look(now, frame, self._lamps and self._begun, running)
+        stop = self._stops.look(now, frame, self._lamps and self._begun, running) or self._preempt.stop
         if isinstance(plant, Engine) and not self._begun:
             if self._begin(now, plant, frame):
                 self._begun = True
@@ -173,11 +180,19 @@ class SignalGuard:
                 spent |= 1 << p
         return Ask(call=self.plan.all, ped=self.plan.peds & ~spent, force_off=spent)
 
-    def _help(self, now: float, notes: list[Intervention]) -> Ask:
+    def _preempted(self, now: float, order: Order | None, notes: list[Intervention]) -> Ask:
+        """What a pre-emption leaves of all requests; of a cabinet, which pre-empts by itself, nothing is asked."""
+        if order is None:
+            self._helped = -1
+            return Ask()
+        within = self._preempt.cycling(now)
+        return self._preempt.bend(now, self._help(now, notes, within) if within else self._ask, order)
+
+    def _help(self, now: float, notes: list[Intervention], within: int = -1) -> Ask:
         if self._plant.mode != "run":
             self._helped = -1
             return self._ask
-        ask, helped = self._waiting.rescue(now, self._plant, self._ask, self.bank)
+        ask, helped = self._waiting.rescue(now, self._plant, self._ask, self.bank, within)
         if helped >= 0 and helped != self._helped and ask != self._ask:
             number = self.plan.ids[helped]
             since = self._waiting.earliest(helped)
@@ -186,6 +201,7 @@ class SignalGuard:
             text = f"demand has waited {waited:.0f} s on red: called now, to be green by its limit of {limit:g} s"
             notes.append(Intervention("max-red", f"phase {number}", text))
         self._helped = helped
+        self._note_early(now, ask, notes)
         return ask
 
     def _note_early(self, now: float, ask: Ask, notes: list[Intervention]) -> None:
@@ -239,6 +255,7 @@ class SignalGuard:
             self.bank.stand_in,
             self._helped,
             self._stop,
+            self._preempt.version,
         )
         if versions == self._versions:
             return self.status
@@ -264,12 +281,14 @@ class SignalGuard:
             failed=frozenset(self.bank.failed),
             overdue=() if self._helped < 0 else (ids[self._helped],),
             stand_in=self.bank.stand_in,
+            preemption=self._preempt.name,
+            preempt_stage=self._preempt.stage,
         )
 
     def _next_due(self) -> float:
         if not self._begun and self._lamps:
             return NEVER
-        if self._mute or self._stop is not None or self._stops.listening:
+        if self._mute or self._stop is not None or self._stops.listening or self._preempt.busy:
             return NEVER
         return min(self._plant.wake, self.bank.due, self._waiting.due)
 
@@ -308,15 +327,16 @@ class SignalGuard:
         return self._quiet
 
     def latched(self) -> tuple[tuple[str, str, str], ...]:
-        """The conflict monitor's trip, which lasts until somebody resets the monitor in the cabinet."""
-        return (
-            (("junction", "monitor-fault", "the conflict monitor has tripped"),) if self._stops.fault else ()
-        )
+        """The monitor's trip, which is reset in the cabinet, and calls that never end, until their input goes off."""
+        fault = (("junction", "monitor-fault", "the conflict monitor has tripped"),)
+        return (fault if self._stops.fault else ()) + self._preempt.stuck()
 
     def reset_latched(self, subject: str) -> bool:
-        """Never from here: raises ValueError, since the monitor is reset at the cabinet alone."""
+        """Never from here: raises ValueError, since monitor and inputs are reset where they stand."""
         if subject == "junction" and self._stops.fault:
             raise ValueError("the conflict monitor is reset at its cabinet; the guard follows by itself")
+        if any(subject == one for one, _, _ in self._preempt.stuck()):
+            raise ValueError("its input still calls: once that goes off the guard follows by itself")
         return False
 
     # -- snapshots -----------------------------------------------------------------------------------
@@ -328,6 +348,7 @@ class SignalGuard:
             "bank": self.bank.snapshot(),
             "waiting": self._waiting.snapshot(),
             "stops": self._stops.snapshot(),
+            "preempt": self._preempt.snapshot(),
             "stop": None if self._stop is None else list(self._stop),
             "begun": self._begun,
             "restarted": self._restarted,
@@ -341,6 +362,8 @@ class SignalGuard:
         """After a restart: keeps faults and the panel's mode, trusts no timer, takes over what the lamps show."""
         self._stops.restore(state["stops"])
         self.bank.restore(state["bank"])
+        if "preempt" in state:  # absent from what an older version left
+            self._preempt.restore(state["preempt"])
         self._restarted = True
 
     def resume(self, state: State) -> None:
@@ -349,6 +372,7 @@ class SignalGuard:
         self.bank.resume(state["bank"])
         self._waiting.resume(state["waiting"])
         self._stops.resume(state["stops"])
+        self._preempt.resume(state["preempt"])
         self._stop = None if state["stop"] is None else Stop(*state["stop"])
         self._begun, self._restarted = state["begun"], state["restarted"]
         self._helped, self._refused, self._mute = state["helped"], state["refused"], state["mute"]

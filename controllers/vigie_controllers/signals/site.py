@@ -10,6 +10,7 @@ from pydantic import Field
 
 from vigie_controllers.loops import Strict
 from vigie_controllers.signals.neighbours import Downstream, Upstream
+from vigie_controllers.signals.preemption import Preemption
 
 Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:#-]{0,63}$")
 
@@ -179,7 +180,8 @@ class SignalSite(Strict):
     actuation ``lamps``: the guard's engine makes the lamp states, written to roles ``channel.<id>``;
     ``cabinet``: a controller cabinet takes ``phase.<n>.hold|force_off|omit|call`` and makes lamps itself.
     conflicts: pairs of channel ids that may never show green, yellow, walk or pedestrian clearance
-    together. fallback_green_s: green of each phase when no controller can speak. time_zone: of the times of day
+    together. preemptions: what may take the junction from every controller, see ``Preemption``.
+    fallback_green_s: green of each phase when no controller can speak. time_zone: of the times of day
     in schedules, a name known to ``localtime`` or a POSIX rule. measures_s: length of the periods over which
     measures are counted. upstream, downstream: neighbours that tell us what is coming, and whom we tell.
     """
@@ -196,6 +198,7 @@ class SignalSite(Strict):
     upstream: tuple[Upstream, ...] = Field(default=(), max_length=64)
     downstream: tuple[Downstream, ...] = Field(default=(), max_length=16)
     startup: Startup = Startup()
+    preemptions: tuple[Preemption, ...] = Field(default=(), max_length=16)
     fallback_green_s: float = Field(default=20.0, ge=5.0, le=120.0)
     time_zone: str = Field(default="America/Toronto", max_length=64)
     measures_s: float = Field(default=900.0, ge=60.0, le=3600.0)

@@ -80,8 +80,12 @@ class Waiting:
             return ped if since is None else since
         return min(since, ped)
 
-    def rescue(self, now: float, plant: Engine | Cabinet, ask: Ask, bank: DetectorBank) -> tuple[Ask, int]:
+    def rescue(
+        self, now: float, plant: Engine | Cabinet, ask: Ask, bank: DetectorBank, within: int = -1
+    ) -> tuple[Ask, int]:
         """``ask`` bent so that overdue demand is served; the place of the phase helped, or -1.
+
+        within: mask of the phases that may be helped at all.
 
         The most overdue phase alone is called, with what may be on beside it; every other green is forced
         off as soon as that is legal. Pedestrians whose phase is already green get their walk there.
@@ -90,7 +94,7 @@ class Waiting:
         due, urgent, limit = self._due, -1, FOREVER
         for p in range(len(self.since)):
             since = self.earliest(p)
-            if since is None or p in plant.next:
+            if since is None or p in plant.next or not within >> p & 1:
                 continue
             last = since + self._plan.max_red[p]
             if now < last - lead - EPS:

@@ -107,6 +107,8 @@ class Status:
     failed: ids of detectors whose readings may not be used. overdue: the guard serves these by itself.
     stand_in: those failed detectors that the historic profile stands in for, and whether a vehicle is expected
     on them now.
+    preemption: id of the pre-emption that holds the junction, or empty; preempt_stage: ``entry``, ``track``,
+    ``dwell`` or ``exit``.
     """
 
     mode: str
@@ -116,6 +118,8 @@ class Status:
     failed: frozenset[str] = frozenset()
     overdue: tuple[int, ...] = ()
     stand_in: Mapping[str, bool] = field(default_factory=dict)
+    preemption: str = ""
+    preempt_stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,7 @@ class Frame:
     detectors: in the site's order. lamps: read-back in the channels' order, empty when none is bound.
     cabinet, cabinet_ped: phase states in the phases' order as ``Lamp`` numbers (cabinet actuation only).
     priority: in the site's order.
+    preempts: the calls of the pre-emptions, in the site's order.
     """
 
     detectors: tuple[Reading[Value], ...]
@@ -144,6 +149,7 @@ class Frame:
     monitor_fault: Reading[Value] | None = None
     panel: Reading[Value] | None = None
     priority: tuple[PriorityReadings, ...] = ()
+    preempts: tuple[Reading[Value], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ def program_card(site: SignalSite) -> ProgramCard:
     phases = {phase.id: phase for phase in site.phases}
     place = {channel.id: number for number, channel in enumerate(site.channels)}
     channels = []
+    entries = [row.entry_ped_clear_s for row in site.preemptions if row.entry_ped_clear_s is not None]
     for channel in site.channels:
         own = [phases[number] for number in channel.phases]
         feet = channel.kind == "pedestrian"
@@ -52,7 +53,7 @@ def program_card(site: SignalSite) -> ProgramCard:
                 channel.id,
                 feet,
                 clear_s=0.0 if feet else clear,
-                ped_clear_s=min(phase.ped_clear_s for phase in own) if feet else 0.0,
+                ped_clear_s=min([*entries, *(phase.ped_clear_s for phase in own)]) if feet else 0.0,
                 flash=Lamp.FLASH_YELLOW if channel.flash == "yellow" else Lamp.FLASH_RED,
             )
         )

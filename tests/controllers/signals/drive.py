@@ -22,6 +22,7 @@ def build(kind: str, params: dict[str, Any], raw: dict[str, Any]) -> Any:
 
 def points(raw: dict[str, Any], extra: tuple[str, ...] = ()) -> dict[str, str]:
     roles = [f"detector.{one['id']}" for one in raw.get("detectors", ())]
+    roles += [f"preempt.{one['id']}" for one in raw.get("preemptions", ())]
     if raw.get("actuation", "lamps") == "lamps":
         roles += [f"channel.{one['id']}" for one in raw["channels"]]
     else:

@@ -50,6 +50,133 @@ WRONG: list[tuple[str, Edit, str]] = [
     ("short all red", lambda s: s.update(startup={"all_red_s": 1.0}), "site.startup: all_red_s"),
     ("two starts of a ring", lambda s: s.update(startup={"phases": [1, 2]}), "site.startup: phases 1 and 2"),
     (
+        "pre-emption into an unknown phase",
+        lambda s: s.update(preemptions=[{"id": "r", "kind": "emergency", "dwell_phases": [12]}]),
+        "site.preemptions: preemption 'r': dwell_phases: phase 12 is not declared; use some of 1, 2, 3",
+    ),
+    (
+        "pre-emption into conflicting phases",
+        lambda s: s.update(preemptions=[{"id": "r", "kind": "emergency", "dwell_phases": [1, 2]}]),
+        "site.preemptions: preemption 'r': dwell_phases: phases 1 and 2 may not be on together",
+    ),
+    (
+        "pre-emption names a phase twice",
+        lambda s: s.update(preemptions=[{"id": "r", "kind": "emergency", "dwell_phases": [1, 1]}]),
+        "site.preemptions: preemption 'r': dwell_phases: phase 1 is named twice",
+    ),
+    (
+        "pre-emption without dwell",
+        lambda s: s.update(preemptions=[{"id": "r", "kind": "emergency"}]),
+        "site.preemptions: preemption 'r': dwell_phases: missing",
+    ),
+    (
+        "unknown exit",
+        lambda s: s.update(
+            preemptions=[{"id": "r", "kind": "emergency", "dwell_phases": [1], "exit_phases": [9]}]
+        ),
+        "site.preemptions: preemption 'r': exit_phases: phase 9",
+    ),
+    (
+        "unknown cycling phase",
+        lambda s: s.update(
+            preemptions=[{"id": "r", "kind": "emergency", "dwell_phases": [1], "cycling_phases": [9]}]
+        ),
+        "site.preemptions: preemption 'r': cycling_phases: phase 9",
+    ),
+    (
+        "tracks for an ambulance",
+        lambda s: s.update(
+            preemptions=[
+                {"id": "r", "kind": "emergency", "dwell_phases": [1], "track_phases": [2], "track_green_s": 9}
+            ]
+        ),
+        "site.preemptions: preemption 'r': track_phases: only a rail",
+    ),
+    (
+        "tracks without green",
+        lambda s: s.update(
+            preemptions=[{"id": "r", "kind": "rail", "dwell_phases": [1], "track_phases": [2]}]
+        ),
+        "site.preemptions: preemption 'r': track_green_s: track_phases and",
+    ),
+    (
+        "short track green",
+        lambda s: s.update(
+            preemptions=[
+                {"id": "r", "kind": "rail", "dwell_phases": [1], "track_phases": [2], "track_green_s": 2}
+            ]
+        ),
+        "site.preemptions: preemption 'r': track_green_s: 2 s is too short",
+    ),
+    (
+        "walk without pedestrians",
+        lambda s: s.update(preemptions=[{"id": "r", "kind": "rail", "dwell_phases": [2], "peds": [2]}]),
+        "site.preemptions: preemption 'r': peds: phase 2 has no pedestrian service",
+    ),
+    (
+        "walk of an absent phase",
+        lambda s: s.update(preemptions=[{"id": "r", "kind": "rail", "dwell_phases": [2], "peds": [1]}]),
+        "site.preemptions: preemption 'r': peds: phase 1 is no dwell or cycling phase",
+    ),
+    (
+        "presence too short",
+        lambda s: s.update(
+            preemptions=[
+                {"id": "r", "kind": "emergency", "dwell_phases": [2], "delay_s": 30, "max_presence_s": 33}
+            ]
+        ),
+        "site.preemptions: preemption 'r': max_presence_s: 33 s is over before",
+    ),
+    (
+        "rail back to normal",
+        lambda s: s.update(
+            preemptions=[
+                {
+                    "id": "r",
+                    "kind": "rail",
+                    "dwell_phases": [2],
+                    "max_presence_s": 600,
+                    "after_max_presence": "normal",
+                }
+            ]
+        ),
+        "site.preemptions: preemption 'r': after_max_presence: a rail input",
+    ),
+    (
+        "after nothing",
+        lambda s: s.update(
+            preemptions=[{"id": "r", "kind": "emergency", "dwell_phases": [2], "after_max_presence": "flash"}]
+        ),
+        "site.preemptions: preemption 'r': after_max_presence: nothing without",
+    ),
+    (
+        "unknown link",
+        lambda s: s.update(preemptions=[{"id": "r", "kind": "emergency", "dwell_phases": [2], "link": "x"}]),
+        "site.preemptions: preemption 'r': link: 'x' is not declared",
+    ),
+    (
+        "link to itself",
+        lambda s: s.update(preemptions=[{"id": "r", "kind": "emergency", "dwell_phases": [2], "link": "r"}]),
+        "site.preemptions: preemption 'r': link: 'r' has no higher rank",
+    ),
+    (
+        "pre-emption twice",
+        lambda s: s.update(
+            preemptions=[
+                {"id": "r", "kind": "emergency", "dwell_phases": [2]},
+                {"id": "r", "kind": "rail", "dwell_phases": [1]},
+            ]
+        ),
+        "site.preemptions: preemption 'r': declared twice",
+    ),
+    (
+        "phases for a cabinet's pre-emption",
+        lambda s: s.update(
+            preemptions=[{"id": "r", "kind": "emergency", "dwell_phases": [2]}], actuation="cabinet"
+        ),
+        "site.preemptions: preemption 'r': dwell_phases: the cabinet pre-empts by itself",
+    ),
+    (
         "lane",
         lambda s: s.update(movements=[{"channel": "v1", "lane": "nowhere"}]),
         "site.movements: number 0",
