@@ -13,7 +13,8 @@ def time_to_green(plan: Plan, row: Preemption, scan_s: float = 0.0) -> float:
     Holds from every state of a running junction, whatever controllers ask; delay_s included, start-up and flash
     not. Each timer may be seen over one scan late, hence ``scan_s``, the period of the loop.
     The worst of: the longest phase that must end and has just begun, with walk; then the longest yellow and
-    red of what must end, and of an overlap that closes although a wanted phase needs it again.
+    red of what must end, and of an overlap that closes although a wanted phase needs it again. A wanted phase
+    may also just have begun to be led by its walk.
     """
     wanted = plan.mask(row.track_phases or row.dwell_phases)
     phases = range(len(plan.ids))
@@ -24,7 +25,8 @@ def time_to_green(plan: Plan, row: Preemption, scan_s: float = 0.0) -> float:
     for p in (p for p in phases if wanted >> p & 1):
         red += [plan.yellow[c] + plan.clear[c] for c in plan.foes[p]]
         red += [plan.yellow[c] + plan.red[c] for c in plan.channels[p] if plan.vehicle[c]]
-    return row.delay_s + green + max(red) + TIMERS * scan_s
+    led = max(plan.lead[p] for p in phases if wanted >> p & 1)
+    return row.delay_s + max(green + max(red), led) + TIMERS * scan_s
 
 
 def _green_s(plan: Plan, row: Preemption, p: int) -> float:
@@ -34,4 +36,4 @@ def _green_s(plan: Plan, row: Preemption, p: int) -> float:
         return own if entry is None else min(own, entry)
 
     peds = least(plan.walk[p], row.entry_walk_s) + least(plan.ped_clear[p], row.entry_ped_clear_s)
-    return max(least(plan.min_green[p], row.entry_min_green_s), peds)
+    return max(plan.lead[p] + least(plan.min_green[p], row.entry_min_green_s), peds)

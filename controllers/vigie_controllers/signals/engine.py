@@ -122,7 +122,7 @@ class Engine(EngineState):
         phases = len(self.state)
         self.state, self.since = [_RED] * phases, [now] * phases
         self.red_at, self.ped = [now] * phases, [0] * phases
-        self.current, self.next = [-1] * len(self.current), [-1] * len(self.next)
+        self.current, self.next, self.leading = [-1] * len(self.current), [-1] * len(self.next), 0
         self.lamp = [0] * len(self.lamp) if dark else list(self._flash)
         self.lamp_since = [now] * len(self.lamp)
         self._takeover = None
@@ -212,6 +212,12 @@ class Engine(EngineState):
                 continue
             if self.state[p] == _GREEN:
                 self._advance_ped(p, now)
+                if self.leading >> p & 1 and now >= self.since[p] - EPS:
+                    # Its minimum counts from the vehicles' green as shown, however late this scan came.
+                    self.leading &= ~(1 << p)
+                    self.since[p] = now
+                    self.ready[p] = max(self.ready[p], now + self.plan.min_green[p])
+                    self.version += 1
             if self.state[p] == _YELLOW and now - self.since[p] >= plan.phase_yellow[p] - EPS:
                 self.state[p] = _CLEAR
                 self.since[p] = self.red_at[p] = now
@@ -293,8 +299,10 @@ class Engine(EngineState):
         self.next[ring] = -1
         self.version += 1
         if self._ask.ped & self.plan.peds & 1 << p and self._may_open(p, False, now):
-            self.since[p] = now + self.plan.lead[p]  # the vehicles' green, which the walk leads
-            self.ready[p] = self.since[p] + self.plan.min_green[p]
+            if self.plan.lead[p]:
+                self.since[p] = now + self.plan.lead[p]  # the vehicles' green, which the walk leads
+                self.ready[p] = self.since[p] + self.plan.min_green[p]
+                self.leading |= 1 << p
             self._walk(p, now)
 
     def _decide(self, now: float) -> None:
@@ -368,13 +376,10 @@ class Engine(EngineState):
             return
         plan, lamp = self.plan, self.lamp
         self._yellow_over = FOREVER
-        green = coming = walk = clearing = led = 0
+        green = coming = walk = clearing = 0
         for ring, p in enumerate(self.current):
             if p >= 0 and self.state[p] == _GREEN:
                 green |= 1 << p
-                if now < self.since[p] - EPS:
-                    led |= 1 << p
-                    self._yellow_over = min(self._yellow_over, self.since[p])
                 if self.ped[p] == Ped.WALK:
                     walk |= 1 << p
                 elif self.ped[p] == Ped.CLEARANCE:
@@ -390,7 +395,7 @@ class Engine(EngineState):
             elif shown == _L_YELLOW:
                 want = _L_RED if now - self.lamp_since[c] >= plan.yellow[c] - EPS else _L_YELLOW
             else:
-                want = _L_GREEN if parents & green & ~led else _L_RED
+                want = _L_GREEN if parents & green & ~self.leading else _L_RED
             if want != shown:
                 lamp[c] = want
                 self.lamp_since[c] = now

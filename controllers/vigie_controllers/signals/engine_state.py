@@ -54,7 +54,8 @@ class EngineState:
 
     mode: ``start``, ``all-red``, ``run``, ``closing``, ``takeover``, ``flash`` or ``dark``.
     state, since, ready, ped, ped_since: per phase, as ``PhaseStatus``. current, next: phase place per ring
-    or -1. lamps: per channel. version: counts every change. wake: when time alone can change something.
+    or -1. leading: mask of greens whose walk leads, since then still to come. lamps: per channel. version:
+    counts every change. wake: when time alone can change something.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -73,6 +74,7 @@ class EngineState:
         self.ped_since = [NEVER] * phases
         self.current = [-1] * rings
         self.next = [-1] * rings
+        self.leading = 0
         self.lamp = list(self._flash)
         self.lamp_since = [NEVER] * channels
         self.lamps = self._flash
@@ -96,6 +98,7 @@ class EngineState:
             "mode_since": self.mode_since,
             "flash_s": self.flash_s,
             "barrier": self.barrier,
+            "leading": self.leading,
             "ask": list(self._ask),
             "stop": None if self._stop is None else list(self._stop),
             "order": None if self._order is None else list(self._order),
@@ -109,7 +112,7 @@ class EngineState:
                 raise ValueError(f"{name}: the snapshot belongs to another site")
             setattr(self, name, list(state[name]))
         self.mode, self.mode_since = state["mode"], state["mode_since"]
-        self.flash_s, self.barrier = state["flash_s"], state["barrier"]
+        self.flash_s, self.barrier, self.leading = state["flash_s"], state["barrier"], state["leading"]
         self._ask = Ask(*state["ask"])
         self._stop = None if state["stop"] is None else Stop(*state["stop"])
         self._order = None if state["order"] is None else Order(*state["order"])

@@ -75,7 +75,7 @@ class SignalGuard:
             plant.observe(now, frame)
         if self._replaced:
             self._restart(now, plant, notes)
-        self._preempt.update(now, frame.preempts, plant.mode, plant.state, decisions, notes)
+        self._preempt.update(now, frame.preempts, plant, decisions, notes)
         stop = self._look(now, frame, notes)
         self.bank.update(now, frame.detectors, inputs.clock, plant.state)
         if wanted is not self._wanted or wanted is None:

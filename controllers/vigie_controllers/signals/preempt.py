@@ -8,6 +8,8 @@ ends them by legal clearance as ever. Stages (NTCIP 1202): ``entry`` until the f
 from collections.abc import Sequence
 
 from vigie_controllers.contract import Decision, Intervention, State
+from vigie_controllers.signals.cabinet import Cabinet
+from vigie_controllers.signals.engine import Engine
 from vigie_controllers.signals.engine_state import EPS, FOREVER, Ask, Order, Stop
 from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.words import PhaseState
@@ -81,8 +83,7 @@ class Preemptor:
         self,
         now: float,
         readings: Sequence[Reading[Value]],
-        mode: str,
-        state: Sequence[int],
+        plant: Engine | Cabinet,
         decisions: list[Decision],
         notes: list[Intervention],
     ) -> None:
@@ -105,8 +106,8 @@ class Preemptor:
             )
         if self.active < 0:
             return
-        if mode == "run":
-            self._advance(now, best, state, decisions)
+        if plant.mode == "run":
+            self._advance(now, best, plant, decisions)
         elif not self._called(self.active, now):
             self._enter(-1, IDLE, now, decisions)
         elif self.stage != ENTRY:  # flash or start-up came between: begin anew from what is shown then
@@ -166,19 +167,19 @@ class Preemptor:
         called = [k for k in range(len(self._rows)) if self._called(k, now)]
         return min(called, key=lambda k: (self._rows[k].rank, k != self.active, k), default=-1)
 
-    def _advance(self, now: float, best: int, state: Sequence[int], decisions: list[Decision]) -> None:
+    def _advance(self, now: float, best: int, plant: Engine | Cabinet, decisions: list[Decision]) -> None:
         k, row, stage = self.active, self._rows[self.active], self.stage
         if stage == ENTRY:
-            if self._green(self._first(k), state):
+            if self._green(self._first(k), plant, now):
                 self._enter(k, TRACK if row.track_phases else DWELL, now, decisions)
         elif stage == TRACK:
             if self.since is not None and now - self.since >= row.track_green_s - EPS:
                 self._enter(k, DWELL, now, decisions)
         elif stage == EXIT:
-            if self._green(self._exits[k], state):
+            if self._green(self._exits[k], plant, now):
                 self._enter(-1, IDLE, now, decisions)
         elif self.since is None:
-            if self._green(self._dwells[k], state):
+            if self._green(self._dwells[k], plant, now):
                 self.since = now
                 self.version += 1
         elif now - self.since >= row.dwell_s - EPS:
@@ -214,20 +215,24 @@ class Preemptor:
             stage, row.track_phases or row.dwell_phases
         )
         shown = ", ".join(map(str, phases))
-        more = {
-            ENTRY: "every other phase ends by legal clearance",
-            TRACK: f"the tracks are cleared for {row.track_green_s:g} s",
-            DWELL: f"at least {row.dwell_s:g} s, until the call is over",
-            EXIT: "first after the pre-emption",
+        return {
+            ENTRY: f"phases {shown}: every other phase ends by legal clearance",
+            TRACK: f"phases {shown}: the tracks are cleared for {row.track_green_s:g} s",
+            DWELL: f"phases {shown}: at least {row.dwell_s:g} s, until the call is over",
+            EXIT: f"phases {shown}: first after the pre-emption",
         }[stage]
-        return f"phases {shown}: {more}"
 
     def _first(self, k: int) -> int:
         return self._tracks[k] or self._dwells[k]
 
     @staticmethod
-    def _green(mask: int, state: Sequence[int]) -> bool:
-        return all(state[p] == _GREEN for p in range(len(state)) if mask >> p & 1)
+    def _green(mask: int, plant: Engine | Cabinet, now: float) -> bool:
+        """Whether all of ``mask`` are green, for vehicles too where a walk leads."""
+        return all(
+            state == _GREEN and plant.since[p] <= now + EPS
+            for p, state in enumerate(plant.state)
+            if mask >> p & 1
+        )
 
     # -- what it makes of requests -----------------------------------------------------------------------
 

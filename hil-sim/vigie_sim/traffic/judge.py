@@ -23,9 +23,14 @@ class Judge:
         def least(key: str, default: float) -> list[float]:
             return [min(p.get(key, default) for p in row) for row in own]
 
-        self.min_green = least("min_green_s", 5.0)
-        self.yellow = least("yellow_s", 3.0)
-        self.clear = least("red_clear_s", 2.0)
+        def given(key: str, default: list[float]) -> list[float]:
+            """A channel's own time where it has one."""
+            return [default[k] if c.get(key) is None else c[key] for k, c in enumerate(site["channels"])]
+
+        least_green = least("min_green_s", 5.0)
+        self.min_green = list(map(max, least_green, given("min_green_s", least_green)))
+        self.yellow = given("yellow_s", least("yellow_s", 3.0))
+        self.clear = given("red_clear_s", least("red_clear_s", 2.0))
         self.revert = [max(p.get("red_revert_s", 2.0) for p in row) for row in own]
         self.walk = least("walk_s", 0.0)
         self.ped_clear = least("ped_clear_s", 0.0)

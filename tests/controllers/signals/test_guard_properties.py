@@ -74,7 +74,7 @@ def test_any_shape(data: st.DataObject) -> None:
     for ring in range(1, rings + 1):
         for barrier in range(1, barriers + 1):
             for _ in range(data.draw(st.integers(0 if rings > 1 else 1, 2))):
-                ped = data.draw(st.booleans())
+                ped, lead = data.draw(st.booleans()), data.draw(st.sampled_from([0.0, 3.0]))
                 rows.append(
                     {
                         "id": len(rows) + 1,
@@ -84,7 +84,7 @@ def test_any_shape(data: st.DataObject) -> None:
                         "yellow_s": data.draw(st.sampled_from([3.0, 4.2, 6.0])),
                         "red_clear_s": data.draw(st.sampled_from([0.0, 1.0, 2.5])),
                         "red_revert_s": data.draw(st.sampled_from([1.0, 2.0, 6.0])),
-                        **({"walk_s": 4.0, "ped_clear_s": 6.0} if ped else {}),
+                        **({"walk_s": 4.0, "ped_clear_s": 6.0, "lead_walk_s": lead} if ped else {}),
                     }
                 )
     if len(rows) < 2:
@@ -95,6 +95,9 @@ def test_any_shape(data: st.DataObject) -> None:
         for row in rows
         if "walk_s" in row
     ]
+    if data.draw(st.booleans()):
+        own = {"min_green_s": 9.0, "yellow_s": 4.0, "red_clear_s": 3.5}
+        channels.append({"id": "bike", "kind": "bicycle", "phases": [rows[-1]["id"]], **own})
     for k in range(data.draw(st.integers(0, 3))):
         some = data.draw(
             st.lists(st.sampled_from([row["id"] for row in rows]), min_size=2, max_size=3, unique=True)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from tests.controllers.signals.drive import UTC0, Drive
 from tests.controllers.signals.sites import CLOCK, dual_ring, inputs, one_ring, reading
-from tests.controllers.signals.test_guard_properties import Attack
 
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.spat import UNKNOWN_TIME, spat
 from vigie_protocols.points import Quality, Reading
+from vigie_sim.traffic.adversary import Adversary
 
 STEP = 0.5
 
@@ -59,7 +59,7 @@ class Witness:
         self.told[c] = []
 
 
-class Steady(Attack):
+class Steady(Adversary):
     """An adversary that has no say in when the scans come."""
 
     def _mutate(self, luck: float) -> None:
@@ -68,7 +68,7 @@ class Steady(Attack):
 
 
 def witness(raw: dict[str, Any], seed: int, scans: int, jitter: float = 0.0, step_s: float = STEP) -> Witness:
-    one = Steady(raw, seed, restarts=False, faults=False)
+    one = Steady(raw, seed, restarts=False, breaks=False)
     one.step_s = 0.0
     seen = Witness(len(one.site.channels), 1e-6 if not jitter else step_s + jitter)
     dice = random.Random(seed)
@@ -177,7 +177,7 @@ def test_the_minute_of_the_year() -> None:
 
 def test_a_cabinet_keeps_its_times_to_itself() -> None:
     raw = {**one_ring(2, ped=False), "actuation": "cabinet"}
-    guard = SignalGuard(Attack(raw, 1).site)
+    guard = SignalGuard(Adversary(raw, 1).site)
     from vigie_controllers.signals.words import Frame
 
     frame = Frame((), cabinet=(reading(3), reading(1)), cabinet_ped=(None, None))
