@@ -12,20 +12,29 @@ from vigie_central.client import Client
 from vigie_central.commands import make_command, out, run
 from vigie_central.orders_cli import fault, lease
 from vigie_central.settings import STATE_VARIABLE, StateDir
+from vigie_central.wording import ANOTHER_PLACE, COMMAND_LINE, NO_SCOPE, SCOPE_REMEDY
 from vigie_protocols.errors import Refused, input_error
 
-app = make_command("Politiques, passerelles, événements / Policies, the fleet, leases and events.")
-policy = make_command("Validate, sign and push policies; see them applied.")
+app = make_command("Politiques, passerelles, baux, événements / Policies, the fleet, leases and events.")
+policy = make_command(
+    "Valider, signer et envoyer des politiques / Validate, sign and push policies; see them applied."
+)
 app.add_typer(policy, name="policy")
 app.add_typer(lease, name="lease")
 app.add_typer(fault, name="fault")
 
 State = Annotated[
-    Path | None, typer.Option("--state", envvar=STATE_VARIABLE, help="State directory.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--state", envvar=STATE_VARIABLE, help="Dossier d'état / State directory.", show_default=False
+    ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-PolicyFile = Annotated[Path, typer.Argument(help="Policy file, YAML or JSON.")]
-ScopeOption = Annotated[str | None, typer.Option("--scope", help="city, district:NAME or site:GATEWAY.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Écrire en JSON / Print JSON.")]
+PolicyFile = Annotated[Path, typer.Argument(help="Fichier de politique / Policy file, YAML or JSON.")]
+KEY_HELP = "Clé privée de l'auteur, sinon celle de la ville / Author's private key, else the city's own."
+ScopeOption = Annotated[
+    str | None, typer.Option("--scope", help="Portée / Scope: city, district:NAME, site:GATEWAY.")
+]
 
 
 def _client(state: Path | None) -> Client:
@@ -34,41 +43,46 @@ def _client(state: Path | None) -> Client:
 
 @policy.command()
 def validate(file: PolicyFile, scope: ScopeOption = None) -> None:
-    """Check a policy file; needs no coordinator."""
+    """Vérifier un fichier de politique, sans coordonnateur / Check a policy file; needs no coordinator."""
     from vigie_central.policies.files import read_policy
 
     checked = read_policy(file, scope)
     document = checked.document
-    out.print(f"{file}: valid: {document.key}, {document.kind}, {checked.scope}", markup=False)
+    out.print(f"{file}: valide / valid: {document.key}, {document.kind}, {checked.scope}", markup=False)
 
 
 @policy.command()
 def sign(
     file: PolicyFile,
-    to: Annotated[Path, typer.Option("--out", help="Where to write the signed envelope.")],
+    to: Annotated[
+        Path, typer.Option("--out", help="Où écrire l'enveloppe signée / Where to write the signed envelope.")
+    ],
     scope: ScopeOption = None,
-    key: Annotated[Path | None, typer.Option(help="Author's private key; the city's own without it.")] = None,
+    key: Annotated[Path | None, typer.Option(help=KEY_HELP)] = None,
     state: State = None,
 ) -> None:
-    """Sign a policy file as its author."""
+    """Signer un fichier de politique comme auteur / Sign a policy file as its author."""
     signed = _signed(file, scope, key, state)
     try:
         to.write_bytes(signed)
     except OSError as why:
-        reason = f"cannot be written: {why.strerror}"
-        raise input_error("command line", "--out", str(to), reason, "Choose another place.") from why
-    out.print(f"Signed: {to}", markup=False)
+        reason = f"impossible à écrire / cannot be written: {why.strerror}"
+        raise input_error(COMMAND_LINE, "--out", str(to), reason, ANOTHER_PLACE) from why
+    out.print(f"Signé / Signed: {to}", markup=False)
 
 
 @policy.command()
 def push(
-    file: Annotated[Path, typer.Argument(help="Policy file, or a signed envelope.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="Fichier de politique ou enveloppe signée / Policy file, or a signed envelope."),
+    ],
     scope: ScopeOption = None,
-    key: Annotated[Path | None, typer.Option(help="Author's private key; the city's own without it.")] = None,
+    key: Annotated[Path | None, typer.Option(help=KEY_HELP)] = None,
     as_json: AsJson = False,
     state: State = None,
 ) -> None:
-    """Send a policy to its scope; a file that is not signed yet is signed first."""
+    """Envoyer une politique à sa portée, signée au besoin / Send a policy to its scope, signed if need be."""
     from vigie_central.policies.files import read_envelope
 
     client = _client(state)
@@ -80,31 +94,46 @@ def push(
     if as_json:
         out.print_json(data=pushed)
         return
-    out.print(f"{pushed['id']}@{pushed['version']} pushed to {len(pushed['bundles'])} gateways", markup=False)
-    for name, desired in pushed["bundles"].items():
-        out.print(f"  {name}: generation {desired['generation']}, {desired['hash'][:12]}", markup=False)
+    name, count = f"{pushed['id']}@{pushed['version']}", len(pushed["bundles"])
+    out.print(f"{name} envoyée à {count} passerelle(s) / pushed to {count} gateway(s)", markup=False)
+    for gateway, desired in pushed["bundles"].items():
+        number, digest = desired["generation"], desired["hash"][:12]
+        out.print(f"  {gateway}: génération / generation {number}, {digest}", markup=False)
 
 
 @policy.command()
 def withdraw(
-    document: Annotated[str, typer.Argument(metavar="ID", help="The document's id.")], state: State = None
+    document: Annotated[
+        str, typer.Argument(metavar="ID", help="Identifiant du document / The document's id.")
+    ],
+    state: State = None,
 ) -> None:
-    """Take a policy out of every bundle."""
+    """Retirer une politique de tous les lots / Take a policy out of every bundle."""
     bundles = _client(state).post(f"/policies/{document}/withdraw", {})
-    out.print(f"{document} withdrawn from {len(bundles)} gateways", markup=False)
+    count = len(bundles)
+    out.print(
+        f"{document} retirée de {count} passerelle(s) / withdrawn from {count} gateway(s)", markup=False
+    )
 
 
 @policy.command()
 def status(as_json: AsJson = False, state: State = None) -> None:
-    """Per gateway: the bundle it should run and what it reports."""
+    """Par passerelle, lot voulu et lot rapporté / Per gateway, bundle desired and bundle reported."""
     rows = _client(state).get("/policies/status")["gateways"]
     if as_json:
         out.print_json(data=rows)
         return
-    table = Table("gateway", "desired", "reported", "hash", "policies", "in step")
+    table = Table(
+        "passerelle / gateway",
+        "voulu / desired",
+        "rapporté / reported",
+        "empreinte / hash",
+        "politiques / policies",
+        "concorde / in step",
+    )
     for row in rows:
         desired, reported = row["desired"] or {}, row["reported"] or {}
-        said = reported.get("state", "-")
+        said = _named(reported.get("state", "-"))
         if reported.get("reason"):
             said += f": {reported['reason']} ({reported.get('code')})"
         table.add_row(
@@ -113,26 +142,35 @@ def status(as_json: AsJson = False, state: State = None) -> None:
             f"{reported.get('generation', '-')} {said}",
             (reported.get("hash") or "-")[:12],
             " ".join(f"{each['id']}@{each['version']}" for each in desired.get("policies", [])) or "-",
-            "yes" if row["in_step"] else "no",
+            "oui / yes" if row["in_step"] else "non / no",
         )
     out.print(table)
 
 
 @app.command()
 def fleet(as_json: AsJson = False, state: State = None) -> None:
-    """The gateways: online, devices, what was stored of them."""
+    """Les passerelles, leurs appareils, leurs mesures / The gateways, their devices and samples."""
     gateways = _client(state).get("/gateways")["gateways"]
     if as_json:
         out.print_json(data=gateways)
         return
-    table = Table("gateway", "district", "state", "since", "devices", "samples", "duplicates", "missing")
+    table = Table(
+        "passerelle / gateway",
+        "district",
+        "état / state",
+        "depuis / since",
+        "appareils / devices",
+        "mesures / samples",
+        "doubles / duplicates",
+        "manquantes / missing",
+    )
     for row in gateways:
         online = sum(each["online"] for each in row["devices"])
         counters = row["counters"]
         table.add_row(
             row["id"],
             row["district"] or "-",
-            "online" if row["online"] else "offline",
+            "en ligne / online" if row["online"] else "hors ligne / offline",
             _time(row["since"]),
             f"{online}/{len(row['devices'])}",
             str(counters["samples_stored"]),
@@ -144,19 +182,33 @@ def fleet(as_json: AsJson = False, state: State = None) -> None:
 
 @app.command()
 def events(
-    gateway: Annotated[str | None, typer.Option(help="Of this gateway alone.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Of this kind alone.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    gateway: Annotated[
+        str | None, typer.Option(help="De cette passerelle seule / Of this gateway alone.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="De ce genre seul / Of this kind alone.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Au plus tant / At most so many.")] = 50,
     as_json: AsJson = False,
     state: State = None,
 ) -> None:
-    """What happened, newest first."""
+    """Les événements, le plus récent en premier / What happened, newest first."""
     found = _client(state).get("/events", gateway=gateway, kind=kind, limit=limit)["events"]
     if as_json:
         out.print_json(data=found)
         return
     for row in found:
         out.print(f"{_time(row['utc'])}  {row['gateway']}  {row['kind']}  {_told(row['body'])}", markup=False)
+
+
+_STATES = {
+    "default": "réglage local / default",
+    "staged": "reçue / staged",
+    "applied": "appliquée / applied",
+    "refused": "refusée / refused",
+}
+
+
+def _named(state: str) -> str:
+    return _STATES.get(state, state)
 
 
 def _signed(file: Path, scope: str | None, key: Path | None, state: Path | None) -> bytes:
@@ -175,7 +227,9 @@ def _scope_of(envelope: dict[str, Any]) -> str:
     try:
         payload = base64.b64decode(envelope["payload"])
     except (KeyError, TypeError, ValueError):
-        raise Refused("format", "the file is no signed envelope") from None
+        raise Refused(
+            "format", "le fichier n'est pas une enveloppe signée / the file is no signed envelope"
+        ) from None
     return check_document(payload, "envelope").scope
 
 
@@ -185,9 +239,7 @@ def _plain(scope: str) -> str:
         return level
     if level in ("district", "site") and name:
         return scope
-    raise input_error(
-        "command line", "--scope", scope, "not a scope", "Write city, district:NAME or site:GATEWAY."
-    )
+    raise input_error(COMMAND_LINE, "--scope", scope, NO_SCOPE, SCOPE_REMEDY)
 
 
 def _time(utc: float) -> str:
@@ -197,6 +249,9 @@ def _time(utc: float) -> str:
 
 
 def _told(body: dict[str, Any]) -> str:
+    title = body.get("title")
+    if isinstance(title, dict) and title:
+        return f"{body.get('source', '')}  {title.get('fr')} / {title.get('en')}  {body.get('reason') or ''}".strip()
     words = [str(body[word]) for word in ("source", "rule", "subject", "what") if body.get(word)]
     return "  ".join([*words, str(body.get("reason") or "")]).strip()
 

@@ -8,6 +8,7 @@ import urllib.request
 from typing import Any
 
 from vigie_central.settings import StateDir
+from vigie_central.wording import COMMAND_LINE
 from vigie_protocols.errors import InputError, LinkDown, PermanentError, Problem, Refused, input_error
 
 URL_VARIABLE = "VIGIE_URL"
@@ -47,7 +48,9 @@ class Client:
         except urllib.error.HTTPError as error:
             _raise(error.code, error.read())
         except (urllib.error.URLError, OSError) as why:
-            raise LinkDown(f"the coordinator at {self.url} does not answer: {why}") from why
+            raise LinkDown(
+                f"le coordonnateur ne répond pas / the coordinator does not answer: {self.url}: {why}"
+            ) from why
         return json.loads(body) if body else None
 
 
@@ -58,17 +61,21 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def _address(state: StateDir | None) -> str:
     if state is None:
         raise input_error(
-            "command line", "--state", None, "no coordinator named", f"Give --state, or set {URL_VARIABLE}."
+            COMMAND_LINE,
+            "--state",
+            None,
+            "aucun coordonnateur nommé / no coordinator named",
+            f"Donner / Give --state, ou / or {URL_VARIABLE}.",
         )
     try:
         address = json.loads(state.address.read_text())["http"]
     except (OSError, ValueError, KeyError):
         raise input_error(
-            "command line",
+            COMMAND_LINE,
             "--state",
             str(state.root),
-            "no coordinator runs in this state directory",
-            f"Run: vigie-central run --state {state.root}",
+            "aucun coordonnateur ne tourne ici / no coordinator runs in this state directory",
+            f"Lancer / Run: vigie-central run --state {state.root}",
         ) from None
     return str(address)
 
@@ -87,10 +94,14 @@ def _raise(status: int, body: bytes) -> None:
     try:
         problem = json.loads(body)
     except ValueError:
-        raise PermanentError(f"the coordinator answered with status {status}") from None
+        raise PermanentError(
+            f"réponse du coordonnateur / the coordinator answered with status {status}"
+        ) from None
     if problem.get("problems"):
         raise InputError(
-            Problem("request", row["field"], row.get("value", ""), row["reason"], row.get("remedy", ""))
+            Problem(
+                "requête / request", row["field"], row.get("value", ""), row["reason"], row.get("remedy", "")
+            )
             for row in problem["problems"]
         )
     detail = problem.get("detail") or problem.get("title") or str(status)

@@ -10,19 +10,28 @@ from rich.table import Table
 from vigie_central.client import Client
 from vigie_central.commands import make_command, out
 from vigie_central.settings import STATE_VARIABLE, StateDir
+from vigie_central.wording import COMMAND_LINE
 from vigie_protocols.errors import Refused, input_error
 
 lease = make_command(
-    "Baux / Leases: force a point for a while. Guards still come after it; it ends by itself."
+    "Baux / Leases: forcer un point pour un temps, après quoi viennent encore les garde-fous / "
+    "force a point for a while; guards still come after it, and it ends by itself."
 )
-fault = make_command("Défauts / Latched faults: they stay until a named person resets them.")
+fault = make_command(
+    "Défauts verrouillés / Latched faults: réarmés par une personne nommée / reset by a named person."
+)
 
 State = Annotated[
-    Path | None, typer.Option("--state", envvar=STATE_VARIABLE, help="State directory.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--state", envvar=STATE_VARIABLE, help="Dossier d'état / State directory.", show_default=False
+    ),
 ]
 GatewayName = Annotated[str, typer.Argument(metavar="GATEWAY")]
-Holder = Annotated[str, typer.Option(help="Who answers for it; kept in the audit and the journal.")]
-Reason = Annotated[str, typer.Option(help="Why; kept in the audit and the journal.")]
+Holder = Annotated[
+    str, typer.Option(help="Qui en répond, gardé à l'audit / Who answers for it, kept in the audit.")
+]
+Reason = Annotated[str, typer.Option(help="Pourquoi, gardé à l'audit / Why, kept in the audit.")]
 
 
 def send(state: Path | None, gateway: str, holder: str, action: str, args: dict[str, Any]) -> dict[str, Any]:
@@ -38,19 +47,28 @@ def send(state: Path | None, gateway: str, holder: str, action: str, args: dict[
 @lease.command("take")
 def take(
     gateway: GatewayName,
-    point: Annotated[str, typer.Argument(metavar="POINT", help="device/point, which must be writable.")],
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="JSON value: true, 3, 12.5")],
+    point: Annotated[
+        str,
+        typer.Argument(
+            metavar="POINT", help="Point commandable, appareil/point / Writable point, device/point."
+        ),
+    ],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="Valeur JSON / JSON value: true, 3, 12.5")],
     holder: Holder,
     reason: Reason,
-    seconds: Annotated[float, typer.Option("--for", min=1, help="Seconds to live.")] = 600.0,
+    seconds: Annotated[
+        float, typer.Option("--for", min=1, help="Durée en secondes / Seconds to live.")
+    ] = 600.0,
     state: State = None,
 ) -> None:
-    """Force one point of a gateway for a while."""
+    """Forcer un point d'une passerelle pour un temps / Force one point of a gateway for a while."""
     try:
         forced = json.loads(value)
     except ValueError:
-        remedy = "Write true, false or a number."
-        raise input_error("command line", "VALUE", value, "not a JSON value", remedy) from None
+        remedy = "Écrire / Write: true, false, un nombre / a number."
+        raise input_error(
+            COMMAND_LINE, "VALUE", value, "pas une valeur JSON / not a JSON value", remedy
+        ) from None
     args = {"forces": {point: forced}, "reason": reason, "ttl_s": seconds}
     told = send(state, gateway, holder, "lease.take", args)
     out.print(f"{told['id']}: {point} = {value}, {told['remaining_s']:.0f} s", markup=False)
@@ -59,12 +77,17 @@ def take(
 @lease.command("renew")
 def renew(
     gateway: GatewayName,
-    lease_id: Annotated[str, typer.Argument(metavar="ID", help="As lease take or lease list gave it.")],
+    lease_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Donné par / As given by: lease take, lease list.")
+    ],
     holder: Holder,
-    seconds: Annotated[float, typer.Option("--for", min=1, help="Seconds to live from now.")] = 600.0,
+    seconds: Annotated[
+        float,
+        typer.Option("--for", min=1, help="Durée dès maintenant, en secondes / Seconds to live from now."),
+    ] = 600.0,
     state: State = None,
 ) -> None:
-    """Let a lease live on."""
+    """Prolonger un bail / Let a lease live on."""
     told = send(state, gateway, holder, "lease.renew", {"id": lease_id, "ttl_s": seconds})
     out.print(f"{told['id']}: {told['remaining_s']:.0f} s", markup=False)
 
@@ -72,19 +95,28 @@ def renew(
 @lease.command("release")
 def release(
     gateway: GatewayName,
-    lease_id: Annotated[str, typer.Argument(metavar="ID", help="As lease take or lease list gave it.")],
+    lease_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Donné par / As given by: lease take, lease list.")
+    ],
     holder: Holder,
     state: State = None,
 ) -> None:
-    """Give a lease back early."""
+    """Rendre un bail avant son terme / Give a lease back early."""
     told = send(state, gateway, holder, "lease.release", {"id": lease_id})
-    out.print(f"{told['id']} released", markup=False)
+    out.print(f"{told['id']} rendu / released", markup=False)
 
 
 @lease.command("list")
 def leases(gateway: GatewayName, holder: Holder = "operator", state: State = None) -> None:
-    """Leases in force on a gateway."""
-    table = Table("id", "holder", "origin", "forces", "remaining s", "reason")
+    """Baux en vigueur sur une passerelle / Leases in force on a gateway."""
+    table = Table(
+        "bail / id",
+        "titulaire / holder",
+        "origine / origin",
+        "force / forces",
+        "reste / remaining (s)",
+        "motif / reason",
+    )
     for one in send(state, gateway, holder, "lease.list", {})["leases"]:
         forces = ", ".join(f"{point} = {value}" for point, value in one["forces"].items())
         remaining = f"{one['remaining_s']:.0f}"
@@ -94,8 +126,8 @@ def leases(gateway: GatewayName, holder: Holder = "operator", state: State = Non
 
 @fault.command("list")
 def faults(gateway: GatewayName, holder: Holder = "operator", state: State = None) -> None:
-    """Faults that are latched on a gateway."""
-    table = Table("loop", "subject", "rule", "reason")
+    """Défauts verrouillés d'une passerelle / Faults that are latched on a gateway."""
+    table = Table("boucle / loop", "objet / subject", "règle / rule", "motif / reason")
     for one in send(state, gateway, holder, "fault.list", {})["faults"]:
         table.add_row(one["loop"], one["subject"], one["rule"], one["reason"])
     out.print(table)
@@ -104,13 +136,13 @@ def faults(gateway: GatewayName, holder: Holder = "operator", state: State = Non
 @fault.command("reset")
 def reset(
     gateway: GatewayName,
-    loop: Annotated[str, typer.Argument(metavar="LOOP", help="As fault list shows it.")],
-    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help='What it concerns, such as "pump 1".')],
+    loop: Annotated[str, typer.Argument(metavar="LOOP", help="Selon / As in: fault list.")],
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help='Objet / What it concerns: "pump 1".')],
     holder: Holder,
     reason: Reason,
     state: State = None,
 ) -> None:
-    """Reset a latched fault; one whose cause is still there latches again."""
+    """Réarmer un défaut, repris si sa cause demeure / Reset a fault; it latches again if its cause remains."""
     args = {"loop": loop, "subject": subject, "reason": reason}
     send(state, gateway, holder, "fault.reset", args)
-    out.print(f"{gateway}: {loop}: {subject} reset", markup=False)
+    out.print(f"{gateway}: {loop}: {subject}: réarmé / reset", markup=False)

@@ -33,6 +33,7 @@ from vigie_central.settings import Endpoint, Settings, StateDir
 from vigie_central.store.duck import DuckHistory
 from vigie_central.store.history import StoredEvent
 from vigie_central.store.records import Records
+from vigie_central.wording import COMMAND_LINE
 from vigie_protocols.errors import PermanentError, VigieError, input_error
 from vigie_protocols.mqttevents import LinkConfig
 from vigie_protocols.sparkplug.host import HostConfig
@@ -49,11 +50,11 @@ class Coordinator:
     def __init__(self, settings: Settings) -> None:
         if not settings.state.initialised():
             raise input_error(
-                "command line",
+                COMMAND_LINE,
                 "--state",
                 str(settings.state.root),
-                "this state directory was never initialised",
-                f"Run: vigie-central init --state {settings.state.root}",
+                "ce dossier d'état n'a jamais été préparé / this state directory was never initialised",
+                f"Lancer / Run: vigie-central init --state {settings.state.root}",
             )
         self.settings = settings
         self.token = settings.state.token.read_text().strip()
@@ -104,7 +105,7 @@ class Coordinator:
             await asyncio.sleep(0.005)
             if self._serving.done():
                 self._serving.result()
-                raise PermanentError("the HTTP server did not start")
+                raise PermanentError("le serveur HTTP n'a pas démarré / the HTTP server did not start")
         core.session.start()
         if self.own_broker is not None:
             await core.session.wait_connected(5.0)
@@ -198,7 +199,8 @@ class Coordinator:
         done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         for part in done:
             part.result()
-        raise PermanentError(f"a part ended by itself: {', '.join(part.get_name() for part in done)}")
+        names = ", ".join(part.get_name() for part in done)
+        raise PermanentError(f"une partie s'est arrêtée d'elle-même / a part ended by itself: {names}")
 
     async def stop(self) -> None:
         """Stop everything in order: no new data, commit, farewell, records, broker."""
@@ -268,11 +270,11 @@ def _alone(state: StateDir) -> Iterator[IO[str]]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise input_error(
-                "command line",
+                COMMAND_LINE,
                 "--state",
                 str(state.root),
-                "another coordinator runs in this state directory",
-                "Stop it first, or choose another directory.",
+                "un autre coordonnateur y tourne / another coordinator runs in this state directory",
+                "L'arrêter, ou choisir un autre dossier / Stop it first, or choose another directory.",
             ) from None
         yield lock
 
@@ -285,10 +287,11 @@ def _listen(endpoint: Endpoint) -> socket.socket:
         sock.bind((endpoint.host, endpoint.port))
     except OSError as why:
         raise input_error(
-            "command line",
+            COMMAND_LINE,
             "--http",
             str(endpoint),
-            f"cannot listen there: {why.strerror or why}",
+            f"impossible d'y écouter / cannot listen there: {why.strerror or why}",
+            "Choisir une adresse de cette machine et un port libre, ou 0 / "
             "Choose an address of this machine and a free port; port 0 takes any.",
         ) from why
     return sock

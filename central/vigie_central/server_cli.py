@@ -24,14 +24,18 @@ from vigie_central.settings import (
     Settings,
     StateDir,
 )
+from vigie_central.wording import ANOTHER_PLACE, COMMAND_LINE
 from vigie_protocols.errors import input_error
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-app = make_command("The coordinator of a city: keys, enrolments, the running server.")
+app = make_command("Le coordonnateur d'une ville / The coordinator of a city.")
 State = Annotated[
-    Path | None, typer.Option("--state", envvar=STATE_VARIABLE, help="State directory.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--state", envvar=STATE_VARIABLE, help="Dossier d'état / State directory.", show_default=False
+    ),
 ]
 GATEWAY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 TOPIC_WORD = re.compile(r"[^+/#]+")
@@ -39,7 +43,7 @@ TOPIC_WORD = re.compile(r"[^+/#]+")
 
 @app.command()
 def init(state: State = None) -> None:
-    """Make the city's keys and the operator's token in a new state directory."""
+    """Créer les clés de la ville et le jeton d'opérateur / Make the city's keys and the operator's token."""
     from vigie_central.policies.keys import make_keys
 
     where = StateDir.find(state)
@@ -48,23 +52,30 @@ def init(state: State = None) -> None:
     handle = os.open(where.token, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w") as file:
         file.write(secrets.token_urlsafe(32) + "\n")
-    out.print(f"Keys:  {where.keys} (keep a copy of root.pem off this machine)", markup=False)
-    out.print(f"Token: {where.token}", markup=False)
+    out.print(f"Clés / Keys: {where.keys}", markup=False)
+    out.print("  garder root.pem ailleurs aussi / keep a copy of root.pem off this machine", markup=False)
+    out.print(f"Jeton / Token: {where.token}", markup=False)
 
 
 @app.command()
 def enrol(
     gateways: Annotated[
-        list[str], typer.Argument(metavar="GATEWAY...", help="Names, as in the gateway files.")
+        list[str],
+        typer.Argument(
+            metavar="GATEWAY...", help="Noms, comme dans leurs fichiers / Names, as in their files."
+        ),
     ],
     out_path: Annotated[
         Path,
-        typer.Option("--out", help="The key ring's file; for several gateways a directory for GATEWAY.json."),
+        typer.Option(
+            "--out",
+            help="Fichier du trousseau, ou dossier pour plusieurs / Key ring's file, or a directory for several.",
+        ),
     ],
-    district: Annotated[str | None, typer.Option(help="The district they belong to.")] = None,
+    district: Annotated[str | None, typer.Option(help="Leur district / The district they belong to.")] = None,
     state: State = None,
 ) -> None:
-    """Write the key rings that gateway files name, and note the gateways in the records."""
+    """Inscrire des passerelles et écrire leurs trousseaux / Enrol gateways and write their key rings."""
     from vigie_central.policies import tables
     from vigie_central.policies.keys import make_gateway_ring
     from vigie_central.store import audit
@@ -74,11 +85,11 @@ def enrol(
     for option, value in (*(("GATEWAY", one) for one in gateways), ("--district", district)):
         if value is not None and not GATEWAY_NAME.fullmatch(value):
             raise input_error(
-                "command line",
+                COMMAND_LINE,
                 option,
                 value,
-                "not a name",
-                "Use a to z, 0 to 9 and -, at most 63 characters.",
+                "pas un nom / not a name",
+                "De a à z, 0 à 9 et -, au plus 63 / Use a to z, 0 to 9 and -, at most 63 characters.",
             )
     now = time.time()
     files = {one: out_path if len(gateways) == 1 else out_path / f"{one}.json" for one in gateways}
@@ -102,26 +113,33 @@ def enrol(
             file.write_bytes(rings[name][0])
         except OSError as why:
             raise input_error(
-                "command line",
+                COMMAND_LINE,
                 "--out",
                 str(file),
-                f"cannot be written: {why.strerror}",
-                "Choose another place.",
+                f"impossible à écrire / cannot be written: {why.strerror}",
+                ANOTHER_PLACE,
             ) from why
-        out.print(f"Key ring of {name}: {file}", markup=False)
+        out.print(f"Trousseau / Key ring: {name}: {file}", markup=False)
 
 
 @app.command(name="run")
 def run_coordinator(
-    http: Annotated[str, typer.Option(help="Address and port of the API; port 0 takes any.")] = DEFAULT_HTTP,
-    broker: Annotated[str, typer.Option(help="start (or start:PORT), or host:port to join one.")] = "start",
-    group: Annotated[list[str] | None, typer.Option(help="Sparkplug group to host; all without it.")] = None,
-    host_id: Annotated[str, typer.Option(help="Sparkplug host id (STATE topic).")] = "vigie",
-    ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once the API answers.")] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    http: Annotated[
+        str, typer.Option(help="Adresse et port de l'API, 0 : libre / Address and port of the API, 0: any.")
+    ] = DEFAULT_HTTP,
+    broker: Annotated[str, typer.Option(help="start, start:PORT, ou / or host:port.")] = "start",
+    group: Annotated[
+        list[str] | None, typer.Option(help="Groupe Sparkplug, tous sinon / Sparkplug group, else all.")
+    ] = None,
+    host_id: Annotated[str, typer.Option(help="Nom d'hôte Sparkplug / Sparkplug host id.")] = "vigie",
+    ready_file: Annotated[
+        Path | None,
+        typer.Option(help="Fichier JSON écrit quand l'API répond / JSON file written once the API answers."),
+    ] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning, error.")] = "info",
     state: State = None,
 ) -> None:
-    """Run the coordinator until SIGTERM."""
+    """Faire tourner le coordonnateur jusqu'à SIGTERM / Run the coordinator until SIGTERM."""
     where = _initialised(state)
     _set_up_logging(log_level)
     own, _, port = broker.partition(":")
@@ -132,8 +150,10 @@ def run_coordinator(
     for option, names in (("--group", group or []), ("--host-id", [host_id])):
         for name in names:
             if not TOPIC_WORD.fullmatch(name):
-                reason = "cannot be a part of a topic"
-                raise input_error("command line", option, name, reason, "Write a name without +, / and #.")
+                reason = "ne peut entrer dans un sujet MQTT / cannot be a part of a topic"
+                raise input_error(
+                    COMMAND_LINE, option, name, reason, "Écrire un nom sans / Write a name without + / #."
+                )
     if ready_file is not None:
         _make_folder("--ready-file", ready_file.absolute().parent)
     settings = Settings(
@@ -154,7 +174,7 @@ def run_coordinator(
 
 @app.command()
 def audit(state: State = None) -> None:
-    """Check the chain of the audit; exit code 1 when it is broken."""
+    """Vérifier la chaîne d'audit, code 1 si elle est rompue / Check the audit's chain, exit code 1 if broken."""
     from vigie_central.store import audit as chain
     from vigie_central.store.records import Records
 
@@ -174,19 +194,19 @@ def _make_folder(option: str, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as why:
-        reason = f"cannot be made: {why.strerror}"
-        raise input_error("command line", option, str(folder), reason, "Choose another place.") from why
+        reason = f"impossible à créer / cannot be made: {why.strerror}"
+        raise input_error(COMMAND_LINE, option, str(folder), reason, ANOTHER_PLACE) from why
 
 
 def _initialised(state: Path | None) -> StateDir:
     where = StateDir.find(state)
     if not where.initialised():
         raise input_error(
-            "command line",
+            COMMAND_LINE,
             "--state",
             str(where.root),
-            "this state directory was never initialised",
-            f"Run: vigie-central init --state {where.root}",
+            "ce dossier d'état n'a jamais été préparé / this state directory was never initialised",
+            f"Lancer / Run: vigie-central init --state {where.root}",
         )
     return where
 
@@ -195,7 +215,11 @@ def _set_up_logging(level: str) -> None:
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise input_error(
-            "command line", "--log-level", level, "no such level", "Use debug, info, warning or error."
+            COMMAND_LINE,
+            "--log-level",
+            level,
+            "niveau inconnu / no such level",
+            "Écrire un de ceux-ci / Use debug, info, warning or error.",
         )
     structlog.configure(
         processors=[

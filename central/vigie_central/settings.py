@@ -14,6 +14,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from vigie_central.wording import COMMAND_LINE
 from vigie_protocols.errors import input_error
 
 STATE_VARIABLE = "VIGIE_STATE"
@@ -63,11 +64,11 @@ class StateDir:
         named = given or (Path(os.environ[STATE_VARIABLE]) if os.environ.get(STATE_VARIABLE) else None)
         if named is None:
             raise input_error(
-                "command line",
+                COMMAND_LINE,
                 "--state",
                 None,
-                "no state directory named",
-                f"Give --state DIR or set {STATE_VARIABLE}.",
+                "aucun dossier d'état nommé / no state directory named",
+                f"Donner / Give --state DIR, ou / or {STATE_VARIABLE}.",
             )
         return cls(named.absolute())
 
@@ -93,11 +94,11 @@ class Endpoint:
         host = host.strip("[]")
         if not separator or not host or not port.isdigit() or int(port) > 65535:
             raise input_error(
-                "command line",
+                COMMAND_LINE,
                 option,
                 text,
-                "not a host and a port",
-                "Write host:port, such as 127.0.0.1:8600; port 0 takes any free one.",
+                "pas un hôte et un port / not a host and a port",
+                "Écrire / Write host:port, 127.0.0.1:8600; port 0 : le premier libre / any free one.",
             )
         return cls(host, int(port))
 

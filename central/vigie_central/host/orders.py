@@ -40,7 +40,11 @@ class Orders:
     async def send(self, gateway: str, holder: str, action: str, args: dict[str, Any]) -> channel.Response:
         """The gateway's answer, yes or no. Raises Refused, FrameError, LinkDown when there is none in time."""
         if len(self._open) >= MAX_OPEN:
-            raise Refused("too-many", f"{MAX_OPEN} commands wait for their answers already")
+            raise Refused(
+                "too-many",
+                f"{MAX_OPEN} commandes attendent déjà leur réponse / "
+                f"{MAX_OPEN} commands wait for their answers already",
+            )
         nonce = secrets.token_hex(16)
         command = channel.Command(gateway, nonce, time.time() + VALID_S, holder, action, args)
         payload = sign(channel.PAYLOAD_TYPES["command"], channel.encode(command), [self._key])
@@ -49,12 +53,17 @@ class Orders:
         self._open[nonce] = (gateway, answer)
         try:
             if not self._publish(channel.topic(gateway, channel.CMD), payload):
-                raise LinkDown("the broker does not take the command now; nothing was sent")
+                raise LinkDown(
+                    "le courtier MQTT ne prend pas la commande, rien n'est parti / "
+                    "the broker does not take the command now; nothing was sent"
+                )
             async with asyncio.timeout(ANSWER_S):
                 response = await answer
         except TimeoutError:
             await self._note(gateway, holder, "command.unanswered", {"nonce": nonce})
             raise LinkDown(
+                f"{gateway} n'a pas répondu en {ANSWER_S:.0f} s et peut encore exécuter la commande pendant "
+                f"{VALID_S:.0f} s après son envoi : vérifier avant de la renvoyer / "
                 f"{gateway} has not answered in {ANSWER_S:.0f} s; it may still carry the command out "
                 f"within {VALID_S:.0f} s of its sending: look before you send it again"
             ) from None

@@ -34,6 +34,7 @@ def make_bundle(
     if len(documents) > MAX_DOCUMENTS:
         raise Refused(
             "too-many-documents",
+            f"{len(documents)} documents visent {gateway.gateway}, un lot en contient {MAX_DOCUMENTS} / "
             f"{len(documents)} documents apply to {gateway.gateway}; a bundle holds {MAX_DOCUMENTS}",
         )
     ordered = sorted(documents, key=lambda document: document.id)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vigie_central.wording import COMMAND_LINE, NO_SCOPE, SCOPE_REMEDY, WRITE_FIELDS
 from vigie_controllers.policy.document import PolicyDocument, PolicyRefused, parse_document
 from vigie_controllers.registry import KINDS
 from vigie_protocols.channel import MAX_DOCUMENT
@@ -11,10 +12,9 @@ from vigie_protocols.errors import FrameError, InputError, Problem, input_error
 from vigie_protocols.strictjson import parse_strict_json
 
 REMEDIES = {
-    "unknown-kind": "Name one of the known kinds.",
-    "bad-document": "Correct it; docs/reference/policies.md lists the fields.",
+    "unknown-kind": "Nommer un genre connu / Name one of the known kinds.",
+    "bad-document": "Corriger / Correct it; docs/reference/policies.md lists the fields.",
 }
-SCOPE_REMEDY = "Write city, district:NAME or site:GATEWAY."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def parse_scope(text: str, city: str) -> dict[str, str]:
         return {"level": "city", "name": name or city}
     if level in ("district", "site") and name:
         return {"level": level, "name": name}
-    raise input_error("command line", "--scope", text, "not a scope", SCOPE_REMEDY)
+    raise input_error(COMMAND_LINE, "--scope", text, NO_SCOPE, SCOPE_REMEDY)
 
 
 def check_document(raw: bytes | Mapping[str, Any], file: str) -> Checked:
@@ -51,9 +51,11 @@ def check_document(raw: bytes | Mapping[str, Any], file: str) -> Checked:
         try:
             raw = parse_strict_json(raw, MAX_DOCUMENT)
         except FrameError as why:
-            raise input_error(file, "document", None, str(why), "Write it as plain JSON.") from why
+            raise input_error(
+                file, "document", None, str(why), "Écrire en JSON simple / Write it as plain JSON."
+            ) from why
     if not isinstance(raw, Mapping):
-        raise input_error(file, "document", raw, "not an object", "Write fields and their values.")
+        raise input_error(file, "document", raw, "pas un objet / not an object", WRITE_FIELDS)
     try:
         document = parse_document(raw, KINDS)
     except PolicyRefused as why:

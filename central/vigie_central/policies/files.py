@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vigie_central.policies.check import Checked, check_document, parse_scope, scope_text
+from vigie_central.wording import WRITE_FIELDS
 from vigie_controllers.policy.document import CITY
 from vigie_protocols.channel import PAYLOAD_TYPES
 from vigie_protocols.envelope import sign
@@ -19,7 +20,9 @@ def read_policy(path: Path, scope: str | None = None) -> Checked:
     source = read_yaml(path)
     data = source.data
     if not isinstance(data, dict):
-        raise input_error(str(path), "file", None, "no policy document", "Write its fields and their values.")
+        raise input_error(
+            str(path), "file", None, "aucun document de politique / no policy document", WRITE_FIELDS
+        )
     if scope is not None:
         data = {**data, "scope": _join_scope(path, data.get("scope"), scope)}
     try:
@@ -51,7 +54,11 @@ def _join_scope(path: Path, written: Any, asked: str) -> dict[str, str]:
         if here == scope_text(wanted["level"], wanted["name"]):
             return {str(name): value for name, value in written.items()}
         raise input_error(
-            str(path), "scope", here, f"not the scope asked for, {asked}", "Correct the file, or --scope."
+            str(path),
+            "scope",
+            here,
+            f"pas la portée demandée / not the scope asked for, {asked}",
+            "Corriger le fichier ou / Correct the file, or --scope.",
         )
     return wanted
 

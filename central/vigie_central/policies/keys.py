@@ -8,6 +8,7 @@ the coordinator's own key ring: whose documents it takes.
 from dataclasses import dataclass
 from pathlib import Path
 
+from vigie_central.wording import COMMAND_LINE
 from vigie_protocols.envelope import load_key_ring, sign_key_ring
 from vigie_protocols.errors import input_error
 from vigie_protocols.keys import (
@@ -41,8 +42,9 @@ def make_keys(directory: Path, now: float) -> None:
             str(directory),
             "keys",
             None,
-            "there are keys already",
-            "Keep them: gateways trust them. Another state directory makes another city.",
+            "il y a déjà des clés / there are keys already",
+            "Les garder : les passerelles s'y fient / Keep them: gateways trust them. "
+            "Un autre dossier d'état fait une autre ville / Another state directory makes another city.",
         )
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
@@ -71,7 +73,13 @@ def load_author(directory: Path, path: Path | None = None) -> SigningKey:
 def make_gateway_ring(directory: Path, gateway: str, now: float) -> tuple[bytes, int]:
     """The signed key ring of a gateway and its root epoch; needs the root's private key."""
     if gateway == COORDINATOR:
-        raise input_error("command line", "GATEWAY", gateway, "this name is taken", "Choose another name.")
+        raise input_error(
+            COMMAND_LINE,
+            "GATEWAY",
+            gateway,
+            "ce nom est pris / this name is taken",
+            "Choisir un autre nom / Choose another name.",
+        )
     own = load_key_ring(directory / "ring.json", COORDINATOR)
     keys = {name: load_private_key(directory / f"{name}.pem") for name in NAMES}
     return sign_key_ring(_ring(keys, gateway, own.root_epoch, now), keys["root"]), own.root_epoch

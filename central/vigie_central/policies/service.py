@@ -92,7 +92,11 @@ class PolicyService:
         verified = verify(envelope, self._keys.ring, channel.PAYLOAD_TYPES["policy"], len(envelope))
         checked = check_document(verified.payload, "document")
         if checked.scope != scope:
-            raise Refused("scope", f"the document is signed for scope {checked.scope}, not for {scope}")
+            raise Refused(
+                "scope",
+                f"le document est signé pour {checked.scope}, pas pour {scope} / "
+                f"the document is signed for scope {checked.scope}, not for {scope}",
+            )
         document = Document(
             id=checked.document.id,
             version=checked.document.version,
@@ -117,7 +121,10 @@ class PolicyService:
         def work(connection: Connection) -> None:
             now = time.time()
             if not tables.withdraw(connection, document_id, now):
-                raise Refused("unknown-policy", f"no policy {document_id!r} is in force")
+                raise Refused(
+                    "unknown-policy",
+                    f"aucune politique {document_id!r} en vigueur / no policy {document_id!r} is in force",
+                )
             audit.append(connection, now, actor, "policy.withdraw", document_id, {})
 
         async with self._change:
@@ -259,6 +266,7 @@ def _keep(connection: Connection, document: Document, actor: str) -> bool:
         if newest.version > document.version:
             raise Refused(
                 "older-version",
+                f"version {document.version} de {document.id}, la {newest.version} est déjà là / "
                 f"version {document.version} of {document.id}: version {newest.version} is in the store already",
             )
         if newest.version == document.version:
@@ -266,6 +274,7 @@ def _keep(connection: Connection, document: Document, actor: str) -> bool:
                 return False
             raise Refused(
                 "same-version",
+                f"la version {document.version} de {document.id} est déjà là, autre ou retirée; augmenter le numéro / "
                 f"version {document.version} of {document.id} is in the store already with other content "
                 "or withdrawn; give the new one a greater version",
             )

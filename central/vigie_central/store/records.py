@@ -49,10 +49,12 @@ class Records:
                 DATABASE_VARIABLE,
                 url,
                 str(why),
-                "Write postgresql://user:password@host/database.",
+                "Écrire / Write postgresql://user:password@host/database.",
             ) from why
         except OperationalError as why:
-            raise StoreError(f"the database of the records does not answer: {why.orig}") from why
+            raise StoreError(
+                f"la base de données ne répond pas / the database of the records does not answer: {why.orig}"
+            ) from why
 
     def close(self) -> None:
         """Let go of the connections and stop our own server. Blocking."""
