@@ -176,18 +176,28 @@ class ParamError(ValueError):
         self.reason = reason
 
 
-def build_controller(kind: ControllerKind, params: Mapping[str, Any], domain: Any) -> Controller[Any, Any]:
-    """A controller from raw parameters; raises ParamError naming the first wrong field."""
+def build_controller(
+    kind: ControllerKind, params: Mapping[str, Any], domain: Any, last: bool = False
+) -> Controller[Any, Any]:
+    """A controller from raw parameters; raises ParamError naming the first wrong field.
+
+    last: nobody stands behind it in the list. One that leans on others says so in its attribute ``leans``,
+    field and reason, and is refused there.
+    """
     try:
         config = kind.config.model_validate(params)
     except ValidationError as error:
         first = error.errors()[0]
         raise ParamError(kind.name, ".".join(map(str, first["loc"])) or "params", first["msg"]) from error
     try:
-        return kind.build(config, domain)
+        controller = kind.build(config, domain)
+        leans = getattr(controller, "leans", "") if last else ""
+        if leans:
+            raise ValueError(leans)
     except ValueError as error:
         field, _, reason = str(error).partition(": ")
         raise ParamError(kind.name, field, reason or "outside the guard's envelope") from error
+    return controller
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +236,10 @@ class GuardedLoop(Generic[I, O]):
         self.kinds = tuple(kind for kind, _ in controllers)
         self.defaults = tuple(dict(params) for _, params in controllers)
         self._params: list[dict[str, Any]] = [dict(params) for params in self.defaults]
-        self._controllers = [build_controller(kind, params, domain) for kind, params in controllers]
+        self._controllers = [
+            build_controller(kind, params, domain, place + 1 == len(controllers))
+            for place, (kind, params) in enumerate(controllers)
+        ]
         self._faults: list[str] = [""] * len(controllers)
         self._observer_fault = ""
         self._active = -1
@@ -240,7 +253,8 @@ class GuardedLoop(Generic[I, O]):
         for place, kind in enumerate(self.kinds):
             params = {**self.defaults[place], **overrides.get(kind.name, {})}
             if params != self._params[place]:
-                staged[place] = (params, build_controller(kind, params, self.domain))
+                last = place + 1 == len(self.kinds)
+                staged[place] = (params, build_controller(kind, params, self.domain, last))
         return staged
 
     def adopt(self, staged: Staged) -> None:

@@ -76,7 +76,7 @@ class Cycle:
             self.zero -= self._green_at[plan.place[timing.coordinated[0]]]
         if timing.splits_s is not None:
             self._check_reds(field)
-        edges = {self.begin[p] for ring in plan.rings for p in ring}
+        edges = {at for ring in plan.rings for p in ring for at in (self.begin[p], self.end[p])}
         self.edges = sorted(edges)
         self._owners = [self._owning(edge) for edge in self.edges]
         waits = self.coordinated or self._owners[0]
@@ -111,22 +111,22 @@ class Cycle:
 
     def _length(self, field: str, timing: TimingPlan) -> float:
         plan, cycle = self._plan, timing.cycle_s
-        bounds: list[list[float]] = []
-        for order in plan.rings:
-            total = sum(self.splits[p] for p in order)
+        names = [plan.site.phases[order[0]].ring for order in plan.rings]
+        shares = [
+            [sum(self.splits[p] for p in order if plan.barrier[p] == b) for b in range(len(plan.barriers))]
+            for order in plan.rings
+        ]
+        # A ring without phases between two barriers (at a T-junction) rests there.
+        self.spans = [max(own) for own in zip(*shares, strict=True)]
+        for name, own in zip(names, shares, strict=True):
+            total = sum(span if share == 0 else share for share, span in zip(own, self.spans, strict=True))
             cycle = total if cycle is None else cycle
             if abs(total - cycle) > 0.01:
-                name = plan.site.phases[order[0]].ring
                 raise ValueError(
                     f"{field}: split-overrun: the splits of ring {name} sum to {total:g} s, not to {cycle:g} s; "
                     "correct the splits or cycle_s"
                 )
-            shares = [0.0] * len(plan.barriers)
-            for p in order:
-                shares[plan.barrier[p]] += self.splits[p]
-            bounds.append(shares)
-        for shares in bounds[1:]:
-            if any(abs(a - b) > 0.01 for a, b in zip(shares, bounds[0], strict=True)):
+            if any(share and abs(share - span) > 0.01 for share, span in zip(own, self.spans, strict=True)):
                 raise ValueError(
                     f"{field}: bad-plan: the rings reach a barrier at different times; give each ring the same "
                     "sum of splits between barriers"
@@ -140,20 +140,34 @@ class Cycle:
         return cycle
 
     def _place(self) -> None:
-        plan = self._plan
+        plan, length = self._plan, self.length
         count = len(plan.ids)
         self.begin, self.end, self._green_at = [0.0] * count, [0.0] * count, [0.0] * count
         self.need = [0.0] * count
+        starts = [sum(self.spans[:b]) for b in range(len(self.spans))]
+        crossing = [0.0] * len(starts)  # the longest clearance with which each side of a barrier is left
         for order in plan.rings:
-            at = 0.0
-            for k, p in enumerate(order):
-                before = order[k - 1]
+            at, side = 0.0, -1
+            for p in order:
+                at = starts[plan.barrier[p]] if plan.barrier[p] != side else at
+                side = plan.barrier[p]
                 self._green_at[p] = at
-                self.begin[p] = (at - self.away[before]) % self.length
-                self.need[p] = self.green[p] + self.away[before]
                 at += self.splits[p]
+                self.end[p] = (at - self.away[p]) % length
             for k, p in enumerate(order):
-                self.end[p] = self.begin[order[(k + 1) % len(order)]]
+                if k + 1 == len(order) or plan.barrier[order[k + 1]] != plan.barrier[p]:
+                    crossing[plan.barrier[p]] = max(crossing[plan.barrier[p]], self.away[p])
+        for order in plan.rings:
+            for k, p in enumerate(order):
+                before, side = order[k - 1], plan.barrier[p]
+                sides = (side - plan.barrier[before]) % len(starts)
+                if sides > 1 or (sides == 0 and k == 0 and len(starts) > 1):
+                    # The ring has rested meanwhile: the other rings' clearance comes first.
+                    self.begin[p] = (self._green_at[p] - crossing[side - 1]) % length
+                    self.need[p] = self.green[p] + crossing[side - 1]
+                else:
+                    self.begin[p] = self.end[before]
+                    self.need[p] = self.green[p] + self.away[before]
 
     def _coordinated(self, field: str, timing: TimingPlan) -> int:
         plan = self._plan
@@ -196,7 +210,7 @@ class Cycle:
 
     def window(self, p: int) -> float:
         """How long a phase owns its ring."""
-        if len(self._plan.rings[self._plan.ring[p]]) == 1:
+        if self.begin[p] == self.end[p]:  # alone in its ring, whatever the others do
             return self.length
         return (self.end[p] - self.begin[p]) % self.length
 

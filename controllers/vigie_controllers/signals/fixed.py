@@ -59,6 +59,16 @@ class Fixed:
             name: None if timing.free else Cycle(f"plans.{name}", timing, plan, self._peds)
             for name, timing in config.plans.items()
         }
+        self.leans = next(
+            (
+                f"plans.{name}.{'free' if timing.free else 'actuated'}: nobody calls the phases then; put "
+                "signal.actuated behind this controller"
+                for name, timing in config.plans.items()
+                if timing.free or timing.actuated
+            ),
+            "",
+        )
+        """Why it cannot be the last of its list, with the field."""
         self._zone = Zone(plan.site.time_zone)
         self._utc = HeldClock()
         self._place = CycleClock()
@@ -232,9 +242,9 @@ class Fixed:
         }
 
     def _owner(self, cycle: Cycle, at: float) -> tuple[int, float]:
-        """The phase of the first ring that owns a position, and for how long it has."""
+        """A phase that owns its ring at a position, the first of them, and for how long it has."""
         owners = cycle.owners(at)
-        p = next(p for p in self._plan.rings[0] if owners >> p & 1)
+        p = next(p for ring in self._plan.rings for p in ring if owners >> p & 1)
         return self._plan.ids[p], (at - cycle.begin[p]) % cycle.length
 
     def restore(self, state: State) -> None:

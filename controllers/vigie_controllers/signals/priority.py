@@ -78,6 +78,9 @@ class Priority:
         for line in config.lines:
             if line not in known:
                 raise ValueError(f"lines: no input of line {line!r}; name one of {', '.join(sorted(known))}")
+        self.leans = (
+            "modes: it only bends what others ask; put the controller that runs the junction behind it"
+        )
         self._config = config
         self._plan = plan
         self._inputs = site.priority

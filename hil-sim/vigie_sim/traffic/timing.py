@@ -33,7 +33,7 @@ def fixed_controller(junction: Junction, name: str = "programme") -> ControllerS
             one: least[one] + share * max(0.0, junction.splits.get(one, 0.0) - least[one]) for one in least
         }
         splits = _filled(site, wanted if share < 1.0 else junction.splits, least)
-        cycle = sum(splits[phase.id] for phase in site.phases if phase.ring == site.phases[0].ring)
+        cycle = _cycle(site, splits)
         if all(
             cycle - splits[phase.id] + phase.yellow_s + phase.red_clear_s <= phase.max_red_s
             for phase in site.phases
@@ -62,6 +62,15 @@ def _filled(site: SignalSite, wanted: Mapping[int, float], least: dict[int, floa
             # The last phase of a ring before a barrier, the through phase as a rule, takes what is missing.
             splits[row[-1]] += longest - sum(splits[number] for number in row)
     return splits
+
+
+def _cycle(site: SignalSite, splits: Mapping[int, float]) -> float:
+    """The sum of what the rings take on each side of a barrier; a ring may have no phase on one of them."""
+    sides: dict[int, dict[int, float]] = {}
+    for phase in site.phases:
+        rings = sides.setdefault(phase.barrier, {})
+        rings[phase.ring] = rings.get(phase.ring, 0.0) + splits[phase.id]
+    return sum(max(rings.values()) for rings in sides.values())
 
 
 def _raised(wanted: dict[int, float], least: dict[int, float]) -> dict[int, float]:

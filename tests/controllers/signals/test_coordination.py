@@ -307,13 +307,15 @@ def coordinated(**more: object) -> Drive:
     return drive
 
 
-def windows(drive: Drive, phase: int, seconds: float = 270.0) -> list[tuple[float, float]]:
+def windows(
+    drive: Drive, phase: int, seconds: float = 270.0, cycle: float = 90.0
+) -> list[tuple[float, float]]:
     """Greens of a phase as positions in the cycle, begin and end."""
     found, begun = [], None
     for _ in range(round(seconds / drive.step_s)):
         before = drive.state(phase)
         drive.scan()
-        at = (UTC0 + drive.now) % 90.0
+        at = (UTC0 + drive.now) % cycle
         if drive.state(phase) is PhaseState.GREEN and before is not PhaseState.GREEN:
             begun = at
         if before is PhaseState.GREEN and drive.state(phase) is not PhaseState.GREEN and begun is not None:
@@ -376,6 +378,46 @@ def test_a_call_that_comes_too_late_waits_for_the_next_cycle() -> None:
     assert (UTC0 + drive.now) % 90.0 == pytest.approx(30.0, abs=0.6)
 
 
+def tee() -> dict[str, Any]:
+    """A T-junction: the side street has phase 4 of ring 1 alone."""
+    raw = dual_ring()
+    keep = (2, 4, 5, 6)
+    raw["phases"] = [one for one in raw["phases"] if one["id"] in keep]
+    raw["channels"] = [one for one in raw["channels"] if set(one["phases"]) <= set(keep)]
+    names = {one["id"] for one in raw["channels"]}
+    raw["conflicts"] = [pair for pair in raw["conflicts"] if set(pair) <= names]
+    raw["detectors"] = [one for one in raw["detectors"] if set(one["phases"]) <= set(keep)]
+    return raw
+
+
+TEE = {"cycle_s": 80.0, "splits_s": {"2": 50, "5": 18, "6": 32, "4": 30}}
+
+
+def test_a_ring_without_phases_on_one_side_rests_there() -> None:
+    drive = Drive(tee(), [("signal.fixed", {"plans": {"normal": TEE}, "pedestrians": False})])
+    drive.run(200)
+    for phase, begin, end in ((2, 0.0, 45.0), (4, 50.0, 75.0), (5, 0.0, 13.0), (6, 18.0, 45.0)):
+        rows = windows(drive, phase, 250.0, cycle=80.0)
+        assert rows and [one for row in rows for one in row] == pytest.approx(
+            [begin, end] * len(rows), abs=0.6
+        )
+    assert not drive.interventions
+    restored = Drive(tee(), [("signal.fixed", {"plans": {"normal": TEE}, "pedestrians": False})])
+    restored.loop.restore(json.loads(json.dumps(drive.loop.snapshot())))
+
+
+def test_a_ring_that_rests_is_coordinated_as_well() -> None:
+    plan = {**TEE, "coordinated": [2, 6], "actuated": True}
+    behind = ("signal.actuated", {"recall": {"2": "min", "6": "min"}})
+    drive = Drive(tee(), [("signal.fixed", {"plans": {"normal": plan}, "pedestrians": False}), behind])
+    drive.run(200)
+    drive.put({"detector.d4": True, "detector.d5": True})
+    rows = windows(drive, 4, 250.0, cycle=80.0)
+    assert [one for row in rows for one in row] == pytest.approx([50.0, 75.0] * len(rows), abs=0.6)
+    assert len(windows(drive, 5, 170.0, cycle=80.0)) == 2
+    assert not drive.interventions
+
+
 # -- refusals ----------------------------------------------------------------------------------------
 
 
@@ -417,6 +459,25 @@ def test_a_plan_outside_the_envelope_is_refused_before_it_is_ever_chosen(
 def test_wrong_names_and_times_are_refused(params: dict[str, Any], text: str) -> None:
     with pytest.raises(ParamError, match=text):
         build("signal.fixed", params, one_ring(3, ped=False))
+
+
+@pytest.mark.parametrize(
+    ("plan", "field"),
+    [({"free": True}, "plans.x.free"), (timing(actuated=True, coordinated=[1]), "plans.x.actuated")],
+)
+def test_a_plan_that_leans_on_others_needs_one_behind_it(plan: dict[str, Any], field: str) -> None:
+    raw, params = one_ring(3, ped=False), {"plans": {"normal": {}, "x": plan}}
+    Drive(raw, [("signal.fixed", params), ("signal.actuated", {})])
+    with pytest.raises(
+        ParamError, match=f"{field}: nobody calls the phases then; put signal.actuated behind"
+    ):
+        Drive(raw, [("signal.fixed", params)])
+    alone = Drive(raw, [("signal.fixed", {})])
+    alone.run(100)
+    with pytest.raises(ParamError, match=field):  # a policy is refused, the running plan goes on
+        alone.loop.stage({"signal.fixed": params})
+    alone.run(100)
+    assert alone.loop.effective() == {"signal.fixed": {}} and not alone.interventions
 
 
 def test_a_zone_nobody_knows_is_refused_with_the_site() -> None:

@@ -277,6 +277,11 @@ def test_wrong_parameters_are_refused(raw: dict[str, Any], params: dict[str, Any
         build(KIND, params, raw)
 
 
+def test_priority_alone_runs_no_junction() -> None:
+    with pytest.raises(ParamError, match="modes: it only bends what others ask"):
+        Drive(site(), [(KIND, {})])
+
+
 @pytest.mark.parametrize(
     ("bus", "text"),
     [
