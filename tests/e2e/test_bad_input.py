@@ -142,7 +142,7 @@ SIGNALS: list[tuple[Changes, tuple[str, ...]]] = [
     ({f"{FIXED}.day_plans.repos.1.at": "00:00"}, ("repos.1.at = '00:00'", "overlaps the entry at 00:00", "rising")),
     ({f"{FIXED}.schedule.1.weekdays": ["fri"]}, ("schedule.1", "overlaps schedule.0", "Narrow one of them")),
     ({f"{FIXED}.holidays": {"2026-02-30": "repos"}}, ("holidays.2026-02-30", "no such date", "Write it as 2026")),
-    ({"loops.0.controllers.2": REMOVED}, ("plans.pointe.actuated = True", "nobody calls", "Put signal.actuated behind")),
+    ({"loops.0.controllers.2": REMOVED}, ("plans.pointe.actuated = True", "nobody calls", "Put signal.actuated")),
     ({"loops.0.site.time_zone": "Montreal"}, ("site.time_zone = 'Montreal'", "no time zone known here", "Name one of")),
     ({"loops.0.site.priority.0.phases": [3]}, ("site.priority", "phase 3 is not declared", "Name one of 1, 2")),
     ({"loops.0.site.channels.0.display": "x"}, ("site.channels", "no display 'x'", "Name one of displays")),
