@@ -139,20 +139,39 @@ def _ask(config: Path, action: str, args: dict[str, Any], holder: str = "local")
 
 
 @app.command()
-def status(config: Config, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """Show a running agent: processes, scans, links, journal, uplink, leases."""
+def status(
+    config: Config,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every device, also of a large gateway.")] = False,
+) -> None:
+    """État d'un agent / A running agent: what is wrong, processes, devices, scans, journal, policies, leases."""
     from vigie_edge.status import show
+    from vigie_protocols.gateway import load_gateway
+    from vigie_protocols.localsocket import ask
 
-    result = _ask(config, "status", {})
-    leases = _ask(config, "lease.list", {})["leases"]
-    alarms = _ask(config, "alarm.list", {})["alarms"]
-    policies = _ask(config, "policy.show", {})
-    faults = _ask(config, "fault.list", {})["faults"]
+    runtime = load_gateway(config).gateway.runtime_dir
+    told = _ask(config, "status", {})
+    answers = True
+    for action, name in _STATUS.items():
+        # The first silence is enough: a control that is down must not cost a person half a minute.
+        answer = ask(runtime, action, {}) if answers else {}
+        answers = bool(answer.get("ok"))
+        result = answer.get("result", {})
+        told[name] = (result if name == "policies" else result[name]) if answers else None
     if as_json:
-        more = {"leases": leases, "alarms": alarms, "policies": policies, "faults": faults}
-        typer.echo(json.dumps({**result, **more}))
+        typer.echo(json.dumps(told))
     else:
-        show(result, leases, alarms, policies, faults)
+        show(told, everything)
+
+
+_STATUS = {
+    "lease.list": "leases",
+    "alarm.list": "alarms",
+    "policy.show": "policies",
+    "fault.list": "faults",
+    "drift.list": "drift",
+}
+"""What control is asked for a status: action -> what it is called there."""
 
 
 lease_app = typer.Typer(no_args_is_help=True, help="Baux / Leases: force a point for a while, with a reason.")

@@ -1,6 +1,7 @@
 """The agent in wall-clock time on real sockets: it reads, decides, writes, answers, stops, and starts again."""
 
 import json
+import socket
 import urllib.request
 from pathlib import Path
 
@@ -30,17 +31,28 @@ def test_it_reads_decides_writes_and_beats(tmp_path: Path) -> None:
 
 def test_its_commands_and_metrics_answer(tmp_path: Path) -> None:
     with water_agent(tmp_path) as (site, agent):
+        until(
+            lambda: (
+                [
+                    device["up"]
+                    for link in agent.status()["links"].values()
+                    for device in link["devices"].values()
+                ]
+                == [True] * 2
+            )
+        )
         shown = agent.cli("status", "--config", str(agent.file))
         assert shown.returncode == 0, shown.stderr
         for word in (
             "pump-station",
             "basin",
-            "policies: generation 0",
+            "generation 0; local defaults",
             "gw-pompage",
             "control",
             "field",
             "recorder",
-            "scan lateness",
+            "every 100 ms",
+            "2 of 2 answer",
         ):
             assert word in shown.stdout
         point = "basin/gate.command"
@@ -55,6 +67,8 @@ def test_its_commands_and_metrics_answer(tmp_path: Path) -> None:
         listed = agent.ask("lease.list")["result"]["leases"]
         assert [(one["id"], one["holder"]) for one in listed] == [(lease["id"], "A. Tremblay")]
         assert "essai" in agent.cli("status", "--config", str(agent.file)).stdout
+        french = agent.cli("status", "--config", str(agent.file), language="fr").stdout
+        assert "toutes les 100 ms" in french and "essai" in french and "answer" not in french
         other = agent.cli("lease", "release", "--config", str(agent.file), lease["id"], "--holder", "B. Roy")
         assert other.returncode == 1 and "not-holder" in other.stderr
         given = agent.cli(
@@ -71,6 +85,37 @@ def test_its_commands_and_metrics_answer(tmp_path: Path) -> None:
             text = answer.read().decode()
         assert 'vigie_edge_process_up{gateway="gw-pompage",process="control"} 1' in text
         assert "vigie_edge_control_scans_total" in text
+        samples = {
+            line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+            for line in text.splitlines()
+            if line[0] != "#"
+        }
+        assert samples['vigie_edge_device_up{gateway="gw-pompage",link="basin",device="basin"}'] == 1
+        assert samples['vigie_edge_control_leases{gateway="gw-pompage"}'] in (0, 1)
+        kinds = [line for line in text.splitlines() if line.startswith("# TYPE")]
+        assert len(kinds) == len({line.split()[2] for line in kinds}), "each metric is declared once"
+
+
+def test_whoever_dawdles_at_the_metrics_port_holds_nobody_up(tmp_path: Path) -> None:
+    with water_agent(tmp_path) as (_, agent):
+        port = int((agent.runtime / "metrics-port").read_text())
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as dawdler:
+            dawdler.sendall(b"GET /met")  # and no more
+            begun = agent.counters()["control.scans"]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+                assert answer.status == 200
+            until(lambda: agent.counters()["control.scans"] > begun)
+            assert dawdler.recv(1) == b"", "it is left in the end"
+
+
+def test_metrics_that_cannot_be_served_do_not_stop_the_agent(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, WaterSite() as site:
+        agent = Agent(water_gateway(tmp_path, site, metrics_port=taken.getsockname()[1]))
+        try:
+            agent.start()
+            assert "no metrics" in agent.log.read_text()
+        finally:
+            agent.end()
 
 
 def test_it_stops_cleanly_and_finds_its_journal_again(tmp_path: Path) -> None:

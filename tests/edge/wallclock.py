@@ -187,14 +187,14 @@ class Agent:
         os.kill(pid, number)
         return pid
 
-    def cli(self, *words: str) -> "subprocess.CompletedProcess[str]":
+    def cli(self, *words: str, language: str = "en") -> "subprocess.CompletedProcess[str]":
         """Another command of ``vigie-edge`` on this gateway file."""
         return subprocess.run(
             [sys.executable, "-m", "vigie_edge.cli", *words],
             capture_output=True,
             text=True,
             timeout=LIMIT_S,
-            env={**os.environ, "COLUMNS": "200"},
+            env={**os.environ, "COLUMNS": "200", "VIGIE_LANG": language},
         )
 
     def stop(self) -> int:

@@ -158,6 +158,14 @@ class Control:
         if not pushed:
             self.board.add("control.scans_lost")
 
+    def _show(self, trust: ClockTrust) -> None:
+        board, engine = self.board, self.engine
+        board.set("control.trust", int(trust))
+        board.set("control.leases", len(engine.leases.leases()))
+        board.set("control.alarms", len(engine.alarms.active()))
+        board.set("control.faults", len(engine.faults()))
+        board.set("control.drifts", len(engine.gate.drifting))
+
     def slack(self, now: float, utc: float, trust: ClockTrust) -> bool:
         """At most one bounded step of what needs files; True when a bundle was staged, refused or changed.
 
@@ -174,6 +182,7 @@ class Control:
         # What latched, what people did and which policies were taken is kept at once, not at the next turn.
         if now >= self._next_snapshot or kept != self._kept:
             self._next_snapshot = now + SNAPSHOT_S
+            self._show(trust)
             state = self.engine.snapshot()
             packed = msgspec.msgpack.encode(state)
             if len(packed) <= SNAPSHOT_BYTES:
@@ -281,6 +290,10 @@ class WallControl:
             board.add("control.late_us_sum", late)
             if late > board.get("control.late_us_max"):
                 board.set("control.late_us_max", late)
+            if late > 1000:
+                board.add("control.late_over_1ms")
+                if late > 10_000:
+                    board.add("control.late_over_10ms")
         self._one(now, self._overrun)
         if now >= deadline:
             self._number += 1

@@ -16,6 +16,7 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 
 from vigie_edge import clock
 from vigie_edge.local import LocalDesk
@@ -241,9 +242,17 @@ def agent_status(wiring: Wiring, board: Board, processes: dict[str, dict[str, ob
         links = json.loads((wiring.runtime / LINKS_FILE).read_bytes())
     except (OSError, ValueError):
         links = {}
+    gateway = wiring.plan.gateway
     return {
-        "gateway": wiring.plan.gateway.gateway,
+        "gateway": gateway.gateway,
         "configuration": wiring.plan.configuration_hash,
+        "version": version("vigie"),
+        "settings": {
+            "scan_s": gateway.scan_s,
+            "telemetry_quota_mb": gateway.journal.telemetry_quota_mb,
+            "replay_quota_mb": gateway.journal.replay_quota_mb,
+        },
+        "uplink": "" if gateway.uplink is None else f"{gateway.uplink.host}:{gateway.uplink.port}",
         "supervisor": os.getpid(),
         "processes": processes,
         "counters": board.all(),

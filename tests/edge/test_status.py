@@ -1,0 +1,127 @@
+"""What a person sees of an agent at three in the morning: what is wrong first, in French or in English."""
+
+from typing import Any
+
+import pytest
+
+from vigie_edge.language import language, say
+from vigie_edge.memory.board import COUNTERS
+from vigie_edge.status import problems, show
+
+
+def told(**more: Any) -> dict[str, Any]:
+    """An agent that is well."""
+    row = {"pid": 7, "restarts": 0, "adopted": False, "last_exit": "", "up_s": 4000.0}
+    device = {"up": True, "error": "", "age_s": 0.2}
+    link = {"up": True, "error": "", "counters": {"requests": 5, "failures": 0}, "devices": {"plc": device}}
+    counters = dict.fromkeys(COUNTERS, 0) | {
+        "control.scans": 100, "control.fifo": 1, "control.locked": 1, "control.trust": 2, "uplink.connected": 1,
+    }  # fmt: skip
+    counters |= more.pop("counters", {})
+    return {
+        "gateway": "gw-a",
+        "version": "1.0",
+        "configuration": "abcdef",
+        "settings": {"scan_s": 0.1, "telemetry_quota_mb": 256, "replay_quota_mb": 256},
+        "uplink": "broker:1883",
+        "processes": {"control": dict(row), "field": dict(row)},
+        "links": {"line": link},
+        "counters": counters,
+        "leases": [],
+        "alarms": [],
+        "faults": [],
+        "drift": [],
+        "policies": {"documents": [], "generation": 3, "refused": None},
+        **more,
+    }
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+DOWN = {"up": False, "error": "no answer in 1 s [link]", "age_s": 1e6}
+WRONG: list[tuple[dict[str, Any], str, str, str]] = [
+    ({"processes": {"control": {"pid": 0, "restarts": 0, "last_exit": "signal SIGKILL", "up_s": 0.0}}}, "red",
+     "control est arrêté (signal SIGKILL)", "control is down (signal SIGKILL)"),
+    ({"processes": {"field": {"pid": 9, "restarts": 3, "last_exit": "", "up_s": 1.0}}}, "yellow",
+     "field relancé 3 fois", "field started again 3 times"),
+    ({"leases": None, "alarms": None, "faults": None, "drift": None, "policies": None}, "red",
+     "control ne répond pas", "control does not answer"),
+    ({"links": {"line": {"counters": {"requests": 5, "failures": 5}, "devices": {"vfd": DOWN}}}}, "red",
+     "appareil muet: vfd: no answer", "device down: vfd: no answer"),
+    ({"counters": {"recorder.dropped": 4}}, "red", "4 enregistrements", "4 unacknowledged"),
+    ({"counters": {"control.missed": 2}}, "yellow", "2 cycles sautés", "2 scans missed"),
+    ({"counters": {"uplink.connected": 0}}, "yellow", "pas de lien vers broker", "no link to broker"),
+    ({"counters": {"uplink.denied_now": 1}}, "red", "le courtier refuse", "the broker denies"),
+    ({"counters": {"control.fifo": 0}}, "yellow", "temps réel non accordé: SCHED_FIFO", "real time not granted"),
+    ({"counters": {"control.trust": 0}}, "yellow", "horloge UTC sans référence", "UTC clock not to be trusted"),
+    ({"faults": [{"loop": "st", "subject": "pump 1", "reason": "dry"}]}, "red", "défaut verrouillé: st", "latched"),
+    ({"alarms": [{"severity": "high", "point": "st/level", "reason": "3.8 m"}]}, "red", "alarme high", "alarm high"),
+    ({"drift": [{"point": "b/gate", "reason": "shows 3"}]}, "yellow", "écart b/gate", "drift b/gate"),
+    ({"policies": {"documents": [], "refused": {"code": "bad-signature", "reason": "x"}}}, "yellow",
+     "politique refusée: bad-signature", "policy refused: bad-signature"),
+]  # fmt: skip
+
+
+def test_nothing_is_wrong_with_an_agent_that_is_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VIGIE_LANG", "fr")
+    assert list(problems(told())) == []
+    show(told())
+    out = capsys.readouterr().out
+    assert "en service" in out and "●" not in out and "1 sur 1 répondent" in out and "synchronisée" in out
+    assert list(problems(told(uplink="", counters={"uplink.connected": 0}))) == [], "it is alone on purpose"
+
+
+@pytest.mark.parametrize(("more", "colour", "french", "english"), WRONG)
+def test_what_is_wrong_is_said_first_in_both_languages(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    more: dict[str, Any],
+    colour: str,
+    french: str,
+    english: str,
+) -> None:
+    for wanted, words in (("fr", french), ("en", english)):
+        monkeypatch.setenv("VIGIE_LANG", wanted)
+        found = list(problems(told(**more)))
+        assert len(found) == 1 and found[0][0] == colour and words in found[0][1]
+        show(told(**more))
+        out = capsys.readouterr().out
+        assert "●" in out.splitlines()[1] and words[:20] in out
+
+
+def test_a_large_gateway_shows_those_that_are_down_unless_all_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VIGIE_LANG", "en")
+    up = {f"meter-{n}": {"up": True, "error": "", "age_s": 0.1} for n in range(40)}
+    link = {"counters": {"requests": 5, "failures": 0}, "devices": {**up, "vfd": DOWN}}
+    show(told(links={"line": link}))
+    out = capsys.readouterr().out
+    assert "40 of 41 answer" in out and "vfd" in out and "meter-7" not in out and "never" in out
+    show(told(links={"line": link}), everything=True)
+    assert "meter-7" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("environment", "wanted"),
+    [
+        ({}, "fr"),
+        ({"LANG": "C.UTF-8"}, "fr"),
+        ({"LANG": "en_CA.UTF-8"}, "en"),
+        ({"LANG": "en_CA.UTF-8", "LC_ALL": "fr_CA.UTF-8"}, "fr"),
+        ({"LANG": "fr_CA.UTF-8", "VIGIE_LANG": "en"}, "en"),
+    ],
+)
+def test_the_language_is_french_unless_english_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], wanted: str
+) -> None:
+    for name in ("VIGIE_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert language() == wanted and say("fr", "en") == wanted
