@@ -84,6 +84,8 @@ class Domain(ABC, Generic[I, O]):
     guard: Guard[I, O]
     audience: tuple[str, ...] = ()
     """Gateways of the neighbours that ``said`` is for."""
+    sources: tuple[str, ...] = ()
+    """Gateways of the neighbours that ``hear`` expects messages from."""
     measured: tuple[str, ...] = ()
     """Names of the figures that ``observe`` gives."""
 

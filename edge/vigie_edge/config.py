@@ -34,7 +34,8 @@ class Plan:
     """One gateway, checked and compiled.
 
     assembly: the shape of its engine. layout: hash of its points, order and types included.
-    measured: names of the gateway's metrics that its loops' observers give.
+    measured: names of the gateway's metrics that its loops' observers give. upstream, downstream: the other
+    gateways whose messages its loops expect, and whom they tell.
     configuration_hash: of gateway file, profiles and version; changes when any of them does.
     """
 
@@ -43,6 +44,8 @@ class Plan:
     layout: int
     configuration_hash: str
     measured: tuple[str, ...] = ()
+    upstream: tuple[str, ...] = ()
+    downstream: tuple[str, ...] = ()
 
     @property
     def gateway(self) -> Gateway:
@@ -111,7 +114,13 @@ def load_plan(file: Path) -> Plan:
     measured = tuple(
         measure_metric(one.loop.name, name) for one in engine.loops for name in one.loop.domain.measured
     )
-    return Plan(configuration, assembly, layout_hash(table), _hash(configuration), measured)
+    domains = [one.loop.domain for one in engine.loops]
+    own = {gateway.gateway}
+    upstream = tuple(sorted({name for one in domains for name in one.sources} - own))
+    downstream = tuple(sorted({name for one in domains for name in one.audience} - own))
+    return Plan(
+        configuration, assembly, layout_hash(table), _hash(configuration), measured, upstream, downstream
+    )
 
 
 def measure_metric(loop: str, name: str) -> str:

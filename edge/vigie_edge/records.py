@@ -3,6 +3,7 @@
 Small arrays in MessagePack: a few microseconds to write, and exact for every float.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ class Scan(msgspec.Struct, tag="s", array_like=True, frozen=True):
     """One scan, enough to run it again.
 
     body: the packed image when it is another than in the scan before. messages: what the mailbox brought,
-    after what the policy shelf brought since the scan before (``OFFER``).
+    after what the policy shelf brought since the scan before (``OFFER``), before what neighbours said (``HEARD``).
     decisions: (source, subject, what, reason); interventions: (rule, subject, reason);
     outputs: (place in the outputs, value) of those that changed.
     """
@@ -105,6 +106,23 @@ def encode_offer(offer: Offer) -> bytes:
 def decode_offer(message: bytes) -> Offer | None:
     """The offer in a scan's message, None when it is a mailbox's."""
     return _offer.decode(message[len(OFFER) :]) if message.startswith(OFFER) else None
+
+
+HEARD = b"\0heard"
+"""Begins a neighbour's message among those of a scan."""
+
+
+def encode_heard(neighbour: str, message: Mapping[str, Any]) -> bytes:
+    """A neighbour's message as a scan's message."""
+    return HEARD + _encoder.encode([neighbour, message])
+
+
+def decode_heard(message: bytes) -> tuple[str, dict[str, Any]] | None:
+    """The neighbour and what it said in a scan's message, None when that is another's."""
+    if not message.startswith(HEARD):
+        return None
+    neighbour, said = msgspec.msgpack.decode(message[len(HEARD) :])
+    return neighbour, said
 
 
 FromField = Readings | Note

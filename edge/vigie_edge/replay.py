@@ -4,6 +4,7 @@ Every scan must give the recorded decisions, interventions, alarms and outputs b
 is reported. A replay begins at any snapshot and goes on over segments as long as no scan is missing.
 """
 
+import contextlib
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -158,6 +159,10 @@ class Replay:
             self._image = self._picture(scan.body, scan.blind)
         trust = ClockTrust(scan.trust)
         for message in scan.messages:
+            heard = records.decode_heard(message)
+            if heard is not None:
+                self._hear(*heard)
+                continue
             offer = records.decode_offer(message)
             if offer is None:
                 self._desk.handle(message, scan.now, scan.utc, trust)
@@ -169,6 +174,11 @@ class Replay:
         outcome = engine.scan(scan.now, scan.utc, trust, self._image, scan.overrun)
         self.report.scans += 1
         self._compare(scan, outcome)
+
+    def _hear(self, neighbour: str, message: dict[str, Any]) -> None:
+        assert self._engine is not None
+        with contextlib.suppress(ValueError):  # refused then as now
+            self._engine.hear(neighbour, message)
 
     def _picture(self, body: bytes, blind: bool) -> Image:
         raw = zlib.decompress(body[1:])

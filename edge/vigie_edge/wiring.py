@@ -141,6 +141,14 @@ class Wiring:
         """Control's answers to what came by a mailbox."""
         return Ring(self.memory / f"answers-{receiver}", MAILBOX_BYTES)
 
+    def peers_in(self) -> Ring:
+        """The uplink's ring to control: what neighbours said."""
+        return Ring(self.memory / "peers-in", MAILBOX_BYTES)
+
+    def peers_out(self) -> Ring:
+        """Control's ring to the uplink: what neighbours shall hear."""
+        return Ring(self.memory / "peers-out", MAILBOX_BYTES)
+
     def snapshot(self, write: bool = False) -> TwoSlot:
         """Control's last snapshot, for its own restart. write: for control alone."""
         return TwoSlot(self.memory / "snapshot", SNAPSHOT_BYTES, self.plan.layout, not write)

@@ -1,8 +1,9 @@
 """A run without sockets: the same scan engine, gate and profile codecs as the agents, in this process."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -35,6 +36,8 @@ class InProcessGateway:
     rigs: dict[str, Rig]
     interventions: int = 0
     scans: int = 0
+    said: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    """What this tick's scans said: (the neighbour's gateway, message), for the next tick."""
 
     def __post_init__(self) -> None:
         gateway = self.configuration.gateway
@@ -59,6 +62,11 @@ class InProcessGateway:
                 index = next(place for place, decl in enumerate(points) if decl.name == name)
                 self._beats.append(_Beat(index, watchdog.every_s, points[index].type is ValueType.BOOL))
 
+    @property
+    def name(self) -> str:
+        """The gateway's name."""
+        return self.configuration.gateway.gateway
+
     def tick(self, number: int, now: float, utc: float, step_s: float) -> None:
         """Read every device, run the scans of the tick, write what changed, as an agent in lock-step does."""
         image = self._image(number, now, utc)
@@ -67,6 +75,8 @@ class InProcessGateway:
             shift = turn * base
             outcome = self.engine.scan(now + shift, utc + shift, ClockTrust.SYNCED, image)
             self.interventions += len(outcome.interventions)
+            for loop, message in outcome.said:
+                self.said += [(name, message) for name in self.engine.audience(loop) if name != self.name]
             self.scans += 1
             self._write(now + round(shift, 6), outcome.values)
         points = self.configuration.points
@@ -130,6 +140,16 @@ def gateways_in_process(files: Sequence[Path], world: World) -> list[InProcessGa
     return gateways
 
 
+def pass_on(gateways: Sequence[InProcessGateway]) -> None:
+    """What gateways said in a tick is heard in the next, in the order of their names."""
+    by_name = {one.name: one for one in gateways}
+    for name in sorted(by_name):
+        said, by_name[name].said = by_name[name].said, []
+        for neighbour, message in said:
+            if neighbour in by_name:
+                by_name[neighbour].engine.hear(name, message)
+
+
 def run_in_process(world: World, gateways: Sequence[InProcessGateway], ticks: int | None = None) -> None:
     """The whole run, or its first ``ticks``; the world is started and stopped here."""
     world.start()
@@ -138,6 +158,7 @@ def run_in_process(world: World, gateways: Sequence[InProcessGateway], ticks: in
             now = (number - 1) * world.step_s
             for rig in world.rigs:
                 rig.begin(now, world.epoch + now)
+            pass_on(gateways)
             for gateway in gateways:
                 gateway.tick(number, now, world.epoch + now, world.step_s)
             world.step(now + world.step_s)

@@ -42,6 +42,8 @@ MAX_COMMAND = 16 * 1024
 MAX_REPORTED = 256 * 1024
 MAX_SMALL = 64 * 1024
 """Bytes of a response, an acknowledgement or a neighbour's message."""
+MAX_SAID = 32
+"""Messages in one word to a neighbour."""
 MAX_ACK_RANGES = 1024
 """Ranges in one acknowledgement; leaving the higher ones out is safe, they come with the next."""
 
@@ -165,7 +167,18 @@ class Ack(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ranges: Annotated[tuple[tuple[Index, Index], ...], Meta(max_length=MAX_ACK_RANGES)] = ()
 
 
-Plain = TypeVar("Plain", Bundle, Command, Reported, Response, Ack)
+class PeerWords(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one gateway says to a neighbour, on ``vigie/v1/<who speaks>/peer/<who is spoken to>``.
+
+    tick: of lock-step, 0 in wall-clock time. said: messages of its loops, in the words of their domain.
+    Unsigned: a broker lets each gateway write below its own name alone.
+    """
+
+    tick: Count
+    said: Annotated[tuple[dict[str, Any], ...], Meta(max_length=MAX_SAID)] = ()
+
+
+Plain = TypeVar("Plain", Bundle, Command, Reported, Response, Ack, PeerWords)
 
 
 def topic(gateway: str, what: str, neighbour: str = "") -> str:
@@ -188,7 +201,7 @@ def parse_topic(name: str) -> tuple[str, str, str]:
     raise FrameError(f"not a topic of this channel: {name[:80]!r}")
 
 
-def encode(message: Bundle | Command | Reported | Response | Ack) -> bytes:
+def encode(message: Bundle | Command | Reported | Response | Ack | PeerWords) -> bytes:
     """The JSON bytes of a message; for a bundle and a command, what is to be signed."""
     try:
         return msgspec.json.encode(message)
@@ -214,6 +227,11 @@ def decode_reported(payload: bytes) -> Reported:
 def decode_response(payload: bytes) -> Response:
     """A gateway's ``resp``."""
     return _decode(payload, Response, MAX_SMALL)
+
+
+def decode_peer(payload: bytes) -> PeerWords:
+    """A neighbour's word; what its messages mean is for their loops to check."""
+    return _decode(payload, PeerWords, MAX_SMALL)
 
 
 def decode_ack(payload: bytes) -> Ack:

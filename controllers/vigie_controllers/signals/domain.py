@@ -79,6 +79,7 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         self.measured = self._observer.names
         self._bound = {one.id: points[f"detector.{one.id}"] for one in site.detectors}
         self.audience = tuple(one.neighbour for one in site.downstream)
+        self.sources = tuple(dict.fromkeys(one.neighbour for one in site.upstream))
         self._sources = frozenset((one.neighbour, one.loop) for one in site.upstream)
         self._heard: tuple[tuple[str, Forecast], ...] = ()
         self._failed: Mapping[str, str] = self.guard.bank.failed

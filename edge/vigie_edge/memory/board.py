@@ -42,6 +42,8 @@ COUNTERS = (
     "control.alarms",
     "control.faults",
     "control.drifts",
+    "control.peers_heard",
+    "control.peers_refused",
     # recorder
     "recorder.turns",
     "recorder.records",

@@ -7,6 +7,7 @@ scan, one bounded step at a time.
 
 import gc
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -16,10 +17,11 @@ from vigie_controllers.image import Image
 from vigie_edge import clock, identity, realtime
 from vigie_edge.commands import CommandDesk, from_afar
 from vigie_edge.memory.image import OutputFrame, blinded
+from vigie_edge.peers import Peers
 from vigie_edge.policies import PolicyShelf
 from vigie_edge.processes.field import RING_WAIT_S
 from vigie_edge.processes.stop import StopFlag
-from vigie_edge.records import Scan, Snapshot, encode, encode_offer
+from vigie_edge.records import Scan, Snapshot, encode, encode_heard, encode_offer
 from vigie_edge.wiring import SNAPSHOT_BYTES, Wiring
 from vigie_protocols.points import CLOCK_TRUST, NEVER, ClockTrust, Value
 
@@ -47,6 +49,7 @@ class Control:
         self.board = wiring.board("control")
         self._slot = wiring.snapshot(write=True)
         self._mail = [(name, wiring.mailbox(name), wiring.answers(name)) for name in MAILBOXES]
+        self.peers = Peers(wiring, self.engine)
         self.shelf = PolicyShelf(self.plan, self.engine)
         self.notes: list[Decision] = []
         self.desk = CommandDesk(self.engine, self.shelf, self.notes)
@@ -102,7 +105,9 @@ class Control:
         if mail:
             self.wiring.bells.supervisor.ring()
             self.wiring.bells.uplink.ring()
+        messages += self._hear(image.tick)
         outcome = self.engine.scan(now, utc, trust, image, overrun)
+        self.peers.say(outcome.said)
         self._scans += 1
         self.board.set("control.scans", self._scans)
         if outcome.interventions:
@@ -152,6 +157,18 @@ class Control:
             self.shelf.applied_generation,
             outcome.values,
         )
+
+    def _hear(self, tick: int) -> Iterator[bytes]:
+        """Pass on what neighbours said, and give it to be recorded; what makes no sense is counted and left."""
+        self.peers.collect()
+        for neighbour, message in self.peers.due(tick):
+            try:
+                self.engine.hear(neighbour, message)
+            except ValueError:
+                self.board.add("control.peers_refused")
+            else:
+                self.board.add("control.peers_heard")
+            yield encode_heard(neighbour, message)
 
     def _record(self, payload: bytes) -> None:
         pushed = self.ring.push_wait(payload, RING_WAIT_S) if self.wiring.paced else self.ring.push(payload)
@@ -343,7 +360,7 @@ class PacedControl:
         self.wiring = wiring
         self.base_s = wiring.plan.gateway.scan_s
         self.sequence = wiring.output_sequence()
-        self._last = 0
+        self._last = self._told = 0
         self._frame: OutputFrame | None = None
 
     def run(self) -> None:
@@ -374,6 +391,11 @@ class PacedControl:
         control, last = self.control, self._last
         image = control.freeze()
         if image.tick > last:
+            if image.tick > self._told:  # everybody has ended the tick before, so everybody listens
+                self._told = image.tick
+                control.peers.send(image.tick - 1)
+            if not control.peers.ready(image.tick, clock.monotonic()):
+                return
             if last and image.tick > last + 1:
                 control.board.add("control.missed", (image.tick - last - 1) * self._per_tick())
             self._last = image.tick

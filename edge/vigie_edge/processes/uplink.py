@@ -18,6 +18,7 @@ from vigie_edge.births import Births
 from vigie_edge.brokerlink import link_config
 from vigie_edge.intake import CommandIntake
 from vigie_edge.messages import Messages
+from vigie_edge.peers import PeerPost
 from vigie_edge.processes.recorder import boot_id
 from vigie_edge.processes.stop import StopFlag
 from vigie_edge.sending import Sender
@@ -78,6 +79,7 @@ class Uplink:
         directory = plan.gateway.journal.directory / "telemetry"
         self.sender = Sender(directory, spec.live_share, self._acked_file.load())
         self._mailbox = wiring.mailbox("uplink")
+        self._peers = PeerPost(wiring)
         self._answers = wiring.answers("uplink")
         self._policies = plan.gateway.state_dir / "policies"
         keyring: KeyRing | None = None
@@ -106,9 +108,8 @@ class Uplink:
         self._silence = Silence(_PACED_SILENCE_S if wiring.paced else FIRST_S)
 
     def _subscriptions(self) -> tuple[tuple[str, int], ...]:
-        return tuple(
-            (channel.topic(self.gateway, what), 1) for what in (channel.DESIRED, channel.CMD, channel.ACK)
-        )
+        own = [channel.topic(self.gateway, what) for what in (channel.DESIRED, channel.CMD, channel.ACK)]
+        return tuple((topic, 1) for topic in (*own, *self._peers.subscriptions))
 
     def _will(self) -> Will | None:
         """Asked before each CONNECT: a new session, whose births show what field reads now."""
@@ -176,6 +177,7 @@ class Uplink:
             if self._silence.too_long(clock.monotonic(), self.sender.waiting):
                 self._act([Disconnect("nothing is acknowledged")])
         self._send_answers()
+        self._peers.send(self.link)
         if link.want_write() and link.fileno() == socket:  # at once: it is nearly always writable
             for event in link.on_writable():
                 self._on_event(event)
@@ -302,8 +304,10 @@ class Uplink:
             self._act(actions)
             return
         try:
-            _, what, _ = channel.parse_topic(topic)
-            if what == channel.ACK:
+            speaker, what, _ = channel.parse_topic(topic)
+            if what == channel.PEER:
+                self._peers.receive(speaker, payload)
+            elif what == channel.ACK:
                 self._acknowledged(channel.decode_ack(payload))
             elif what == channel.DESIRED:
                 self._desired(payload)
