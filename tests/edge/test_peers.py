@@ -212,17 +212,18 @@ def test_outside_lock_step_what_does_not_come_is_missing_and_what_is_wrong_is_le
     stranger.publish(mine, channel.encode(channel.PeerWords(0, (absurd, {"loop": 3}))), 1)
     refused = two.uplink.board.get("uplink.refused")
 
-    def wrong_came() -> bool:
-        stranger.loop(0.01)
-        return arrived.backlog > 0
+    scans = [2.0]
 
-    until(wrong_came, *sides)
+    def left() -> int:
+        stranger.loop(0.01)
+        scans.append(scans[-1] + 1.0)
+        scan(scans[-1])
+        return two.control.board.get("control.peers_refused")
+
+    until(lambda: left() == 2, *sides)
     assert two.uplink.board.get("uplink.refused") - refused >= 5
-    known = len(two.heard)
-    scan(3.0)
-    assert len(two.heard) == known
-    assert two.control.board.get("control.peers_refused") == 2
     stranger.disconnect()
+    assert {message["made_utc"] for _, _, message in two.heard} == {UTC + 7.0}
 
     recorder.turn()
     folder = two.plan.gateway.journal.directory
@@ -233,9 +234,9 @@ def test_outside_lock_step_what_does_not_come_is_missing_and_what_is_wrong_is_le
         if record.kind is Kind.SCAN and isinstance(scanned := decode_control(record.payload), Scan)
         for message in scanned.messages
     ]
-    assert len(told) == known + 2
+    assert len(told) == len(two.heard) + 2
     report = Replay(two.plan).run(folder)
-    assert report.differences == [] and report.scans == 3
+    assert report.differences == [] and report.scans == len(scans) + 1
 
 
 @pytest.mark.parametrize("sides", [True], indirect=True, ids=["lock-step"])
