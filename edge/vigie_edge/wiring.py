@@ -25,6 +25,8 @@ LINKS_FILE = "field/links.json"
 UPLINK_FOLDER = "uplink"
 """Of the uplink's own, below the state directory: what was acknowledged, which commands were taken."""
 RING_BYTES = 4 << 20
+RING_WAIT_S = 30.0
+"""Wall seconds a full ring may hold lock-step up; outside lock-step nobody waits."""
 MAILBOX_BYTES = 256 << 10
 SNAPSHOT_BYTES = 4 << 20
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vigie_controllers.image import PointTable
+from vigie_edge.memory import ring as ring_module
 from vigie_edge.memory.board import Board
 from vigie_edge.memory.image import Columns, ImageCodec, OutputCodec, OutputFrame, TwoSlot, layout_hash
 from vigie_edge.memory.mapped import Heap
@@ -118,11 +119,17 @@ def test_output_frames_keep_types(tmp_path: Path) -> None:
 @given(
     st.lists(st.one_of(st.binary(max_size=120), st.none(), st.just("reopen")), max_size=120),
     st.integers(16, 64),
+    st.sampled_from([0, 64, 1 << 20]),
 )
 def test_a_ring_gives_back_what_was_pushed_in_order(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[object], size: int
+    tmp_path_factory: pytest.TempPathFactory, steps: list[object], size: int, afresh: int
 ) -> None:
-    path = tmp_path_factory.mktemp("ring") / "ring"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ring_module, "_AFRESH", afresh)
+        check_order(tmp_path_factory.mktemp("ring") / "ring", steps, size)
+
+
+def check_order(path: Path, steps: list[object], size: int) -> None:
     ring = Ring(path, size * 8)
     expected: deque[bytes] = deque()
     lost = 0
@@ -139,6 +146,16 @@ def test_a_ring_gives_back_what_was_pushed_in_order(
             ring = Ring(path, size * 8)
     assert [payload for _, payload in ring.peek()] == list(expected)
     assert ring.lost == lost
+
+
+def test_a_ring_that_is_read_in_time_stays_in_its_first_pages(tmp_path: Path) -> None:
+    ring = Ring(tmp_path / "ring", 4 << 20)
+    for number in range(4000):
+        assert ring.push(b"%d" % number * 100)
+        if number % 50 == 49:
+            assert len(ring.drain(50)) == 50
+    raw = (tmp_path / "ring").read_bytes()
+    assert not any(raw[512 << 10 :]) and any(raw[: 256 << 10])
 
 
 def test_a_killed_reader_finds_its_place_again(tmp_path: Path) -> None:

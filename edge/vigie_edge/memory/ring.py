@@ -23,6 +23,8 @@ _START = 64
 _RECORD = struct.Struct("<II")
 _U64 = struct.Struct("<Q")
 _SKIP = 0xFFFFFFFF
+_AFRESH = 256 << 10
+"""Bytes from its beginning after which an empty ring begins again."""
 
 
 class Ring:
@@ -66,8 +68,10 @@ class Ring:
         head = self._get(_HEAD)
         place = head % self._capacity
         room = self._capacity - place
-        skip = room if need > room else 0
-        if head + skip + need - self._get(_TAIL) > self._capacity:
+        tail = self._get(_TAIL)
+        # One that is read in time begins again at its first pages, and the others are never touched.
+        skip = room if need > room or (head == tail and place > _AFRESH and need <= place) else 0
+        if head + skip + need - tail > self._capacity:
             self._set(_LOST, self.lost + 1)
             return False
         if skip:

@@ -19,10 +19,9 @@ from vigie_edge.commands import CommandDesk, from_afar
 from vigie_edge.memory.image import OutputFrame, blinded
 from vigie_edge.peers import Peers
 from vigie_edge.policies import PolicyShelf
-from vigie_edge.processes.field import RING_WAIT_S
 from vigie_edge.processes.stop import StopFlag
 from vigie_edge.records import Scan, Snapshot, encode, encode_heard, encode_offer
-from vigie_edge.wiring import SNAPSHOT_BYTES, Wiring
+from vigie_edge.wiring import RING_WAIT_S, SNAPSHOT_BYTES, Wiring
 from vigie_protocols.points import CLOCK_TRUST, NEVER, ClockTrust, Value
 
 SNAPSHOT_S = 1.0

@@ -16,7 +16,7 @@ from vigie_edge.config import FIRST_DEVICE_POINT
 from vigie_edge.memory.image import Columns
 from vigie_edge.pulses import Pulses
 from vigie_edge.records import Note, Readings, Run, encode
-from vigie_edge.wiring import Wiring
+from vigie_edge.wiring import RING_WAIT_S, Wiring
 from vigie_protocols.driver import Answer, Change, Driver, WriteReport, devices_of
 from vigie_protocols.drivers import make_driver
 from vigie_protocols.points import CLOCK_TRUST, CLOCK_UTC, NEVER, ClockTrust, Quality, Value, ValueType
@@ -24,8 +24,6 @@ from vigie_protocols.telling import Telling
 
 SPANS = 4096
 """Sets of points that are remembered as read together; a plan of block reads has far fewer."""
-RING_WAIT_S = 30.0
-"""Wall seconds a full ring may hold lock-step up; outside lock-step nobody waits."""
 
 
 @dataclass

@@ -7,6 +7,7 @@ it that no two of a kind ever run on one runtime directory.
 """
 
 import contextlib
+import ctypes
 import functools
 import gc
 import json
@@ -31,6 +32,9 @@ from vigie_edge.wiring import LINKS_FILE, Wiring
 _STOP_S = 10.0
 _TURN_S = 0.25
 WATCHDOG_STALL_S = 5.0
+_M_MMAP_THRESHOLD = -3
+_MMAP_BYTES = 128 << 10
+"""glibc's own first value: named, it stays, and what a large block took goes back when it is freed."""
 KINDS = ("control", "field", "recorder", "uplink")
 
 
@@ -67,6 +71,21 @@ def _uplink(wiring: Wiring) -> None:
     from vigie_edge.processes.uplink import run_uplink
 
     run_uplink(wiring)
+
+
+def share_memory(wiring: Wiring) -> None:
+    """Before the first fork: what several children import is imported once, and nothing lies about half used.
+
+    Reading the files leaves holes all over the heap; pages given back now are not kept once per process.
+    """
+    if wiring.plan.gateway.uplink is not None:
+        import vigie_protocols.envelope  # noqa: F401 - control and uplink check signatures
+    gc.collect()
+    with contextlib.suppress(AttributeError):  # another C library
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES)
+        library.malloc_trim(0)
+    gc.freeze()
 
 
 @dataclass
@@ -119,8 +138,7 @@ class Supervisor:
         metrics = MetricsPort(self.wiring, self.status)
         self._inherited = lambda: [*desk.sockets(), *metrics.sockets(), *desk.mapped(), self.board]
         answered = self.wiring.bells.supervisor
-        gc.collect()
-        gc.freeze()
+        share_memory(self.wiring)
         self._start_due()
         self._notify.send("READY=1")
         try:

@@ -28,8 +28,8 @@ _SETTLE_S = 20.0
 _STARTS = 7
 _LIMIT_S = 60.0
 CASES = (
-    ("all drivers", "gw-mixte", "<= 140, aim 120", ("asyncua", "pymodbus.client", "paho.mqtt.client")),
-    ("without OPC UA", "gw-eclairage", "<= 90", ("pymodbus.client", "paho.mqtt.client")),
+    ("all drivers", "gw-mixte", "<= 114.4 (120 MB)", ("asyncua", "pymodbus.client", "paho.mqtt.client")),
+    ("without OPC UA", "gw-eclairage", "<= 85.8 (90 MB)", ("pymodbus.client", "paho.mqtt.client")),
 )
 COMMON = ("asyncio", "uvloop", "pydantic", "yaml", "msgspec", "typer")
 """What an agent needs beside its drivers."""
