@@ -226,7 +226,7 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
 
     def outlook(self, now: float, clock: Reading[float], period_s: float, speaker: str) -> dict[str, Any]:
         """The junction as a SPaT message would tell it."""
-        return spat(self.guard, self._frame, now, clock, period_s, speaker)
+        return spat(self.guard, self._frame, now, clock, period_s, speaker, self._observer.priority)
 
     def observed(self) -> State:
         """The observer's exact state."""

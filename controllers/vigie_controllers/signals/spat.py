@@ -36,15 +36,25 @@ _OF_PHASE = {
 
 
 def spat(
-    guard: SignalGuard, frame: Frame, now: float, clock: Reading[float], grid_s: float, speaker: str
+    guard: SignalGuard,
+    frame: Frame,
+    now: float,
+    clock: Reading[float],
+    grid_s: float,
+    speaker: str,
+    priority: bool = False,
 ) -> dict[str, Any]:
-    """One intersection state. grid_s: the loop's period; speaker: kind of the controller that speaks, or ""."""
+    """One intersection state.
+
+    grid_s: the loop's period; speaker: kind of the controller that speaks, or ""; priority: transit priority is
+    granted to somebody.
+    """
     plant = guard.plant
     if isinstance(plant, EngineState):
         states = _channels(guard, plant, now, clock, grid_s)
     else:
         states = _phases(guard, plant, now, clock)
-    told: dict[str, Any] = {"status": _status(guard, frame, speaker)}
+    told: dict[str, Any] = {"status": _status(guard, frame, speaker, priority)}
     if _sane(clock):
         minute, second = divmod(clock.value, 60.0)
         first = (date(1970, 1, 1) + timedelta(minutes=minute)).replace(month=1, day=1)
@@ -59,13 +69,17 @@ def _sane(clock: Reading[float]) -> bool:
     return clock.usable and 0.0 <= clock.value < 4_102_444_800.0
 
 
-def _status(guard: SignalGuard, frame: Frame, speaker: str) -> list[str]:
+def _status(guard: SignalGuard, frame: Frame, speaker: str, priority: bool) -> list[str]:
     """The standard's status bits that are set, by name."""
     status = guard.status
     bits = []
     panel = frame.panel
     if panel is not None and panel.value in (PanelMode.HAND, PanelMode.POLICE):
         bits.append("manualControlIsEnabled")
+    if status.preemption:
+        bits.append("preemptIsActive")
+    if priority:
+        bits.append("signalPriorityIsActive")
     fault = frame.monitor_fault
     if status.mode == "flash":
         bits.append("failureFlash" if fault is not None and fault.value else "standbyOperation")

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from tests.controllers.signals.drive import Drive
 from tests.controllers.signals.sites import dual_ring, one_ring
+from tests.controllers.signals.test_priority import Bus
+from tests.controllers.signals.test_priority import site as bus_site
 from tests.controllers.signals.toy import Toy, site
 
 from vigie_controllers.loops import Observed
 from vigie_controllers.signals.measures.codes import Code, Flash
 from vigie_controllers.signals.measures.figures import NAMES
 from vigie_controllers.signals.words import PhaseState
+from vigie_protocols.points import Reading
 
 
 def of(drive: Drive, phase: int, start: float = 0.0) -> list[tuple[float, int]]:
@@ -284,3 +287,36 @@ def test_an_observer_that_breaks_costs_no_scan_and_is_told_once(monkeypatch: pyt
     sound.run(60)
     assert drive.shown == sound.shown
     assert [one.what for _, one in drive.decisions if one.source == "observer"] == ["observer-fault"]
+
+
+def test_preemption_from_its_call_to_its_exit() -> None:
+    row = {"id": "fire", "kind": "emergency", "dwell_phases": [2], "dwell_s": 8.0, "exit_phases": [1]}
+    raw = {**one_ring(3, ped=False), "preemptions": [row]}
+    drive = Drive(raw, [("signal.actuated", {"default_recall": "min"})], extra=("preempt.fire",))
+    drive.put({"preempt.fire": False})
+    drive.until(1)
+    drive.put({"preempt.fire": True})
+    drive.run(1)
+    assert "preemptIsActive" in drive.loop.outlook(drive.now, Reading(0.0), 0.5)["status"]
+    drive.run(20)
+    drive.put({"preempt.fire": False})
+    drive.run(40)
+    told = [code for _, code, who in drive.events if 102 <= code <= 111 and who == 1]
+    assert told == [
+        Code.PREEMPT_ON, Code.PREEMPT_ENTRY, Code.PREEMPT_DWELL, Code.PREEMPT_OFF, Code.PREEMPT_EXIT,
+    ]  # fmt: skip
+    assert "preemptIsActive" not in drive.loop.outlook(drive.now, Reading(0.0), 0.5)["status"]
+
+
+def test_transit_priority_from_its_grant_to_its_end() -> None:
+    drive = Bus(bus_site())
+    drive.until(1)
+    drive.until(2)
+    drive.ask(30.0)
+    active = False
+    for _ in range(160):
+        drive.scan()
+        active |= "signalPriorityIsActive" in drive.loop.outlook(drive.now, Reading(0.0), 0.5)["status"]
+    told = [code for _, code, who in drive.events if 112 <= code <= 115 and who == 1]
+    assert told[:1] == [Code.PRIORITY_IN] and told[-1] == Code.PRIORITY_OUT
+    assert active and {Code.PRIORITY_EARLY, Code.PRIORITY_EXTENDED} & set(told)

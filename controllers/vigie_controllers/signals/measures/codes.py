@@ -2,8 +2,8 @@
 
 Every event is an instant to 100 ms, a code and a parameter. The parameter is the phase's number; the place of
 a detector in its site's list, from 1; the first phase of a pedestrian button; the number of an overlap among
-the site's vehicle channels with several phases, from 1; the number of a barrier; or the NTCIP 1202 unit flash
-status.
+the site's vehicle channels with several phases, from 1; the number of a barrier; the place of a pre-emption or a
+priority input in its site's list, from 1; or the NTCIP 1202 unit flash status.
 """
 
 from enum import IntEnum
@@ -48,6 +48,16 @@ class Code(IntEnum):
     BUTTON_ON = 90
     BUTTON_FAILED = 91
     BUTTON_RESTORED = 92
+    PREEMPT_ON = 102
+    PREEMPT_OFF = 104
+    PREEMPT_ENTRY = 105
+    PREEMPT_TRACK = 106
+    PREEMPT_DWELL = 107
+    PREEMPT_EXIT = 111
+    PRIORITY_IN = 112
+    PRIORITY_EARLY = 113
+    PRIORITY_EXTENDED = 114
+    PRIORITY_OUT = 115
     FLASH_STATUS = 173
 
 

@@ -36,6 +36,18 @@ _FAULTS = {
     CHATTER: Code.DETECTOR_ERRATIC,
     IMPLAUSIBLE: Code.DETECTOR_ERRATIC,
 }
+_STAGES = {
+    "entry": Code.PREEMPT_ENTRY,
+    "track": Code.PREEMPT_TRACK,
+    "dwell": Code.PREEMPT_DWELL,
+    "exit": Code.PREEMPT_EXIT,
+}
+_GRANTS = {
+    "granted-early": (Code.PRIORITY_IN, Code.PRIORITY_EARLY),
+    "granted-insertion": (Code.PRIORITY_IN, Code.PRIORITY_EARLY),
+    "granted-extension": (Code.PRIORITY_IN, Code.PRIORITY_EXTENDED),
+    "ended": (Code.PRIORITY_OUT,),
+}
 _LIT = {
     int(Lamp.GREEN): Code.OVERLAP_GREEN,
     int(Lamp.YELLOW): Code.OVERLAP_YELLOW,
@@ -47,6 +59,7 @@ class Events:
     """Call ``look`` after each scan. due: when time alone makes the next event (monotonic seconds).
 
     values: the detectors' numbers as last seen, in the site's order, None where they cannot be read.
+    priority: subject of the transit priority that is granted, or empty.
     """
 
     def __init__(self, site: SignalSite, plan: Plan) -> None:
@@ -72,6 +85,12 @@ class Events:
         self._ended: dict[int, float] = {}
         self._barrier = -1
         self._flash = int(Flash.NOT_FLASH)
+        self._calls_when = tuple(one.calls_when for one in site.preemptions)
+        self._preempts = {one.id: k for k, one in enumerate(site.preemptions, start=1)}
+        self._called = [False] * len(site.preemptions)
+        self._stage = ("", "")
+        self._priorities = {f"priority {one.id}": k for k, one in enumerate(site.priority, start=1)}
+        self.priority = ""
         self.due = -FOREVER
 
     def look(
@@ -92,6 +111,7 @@ class Events:
         if failed is not self._failed:
             self._faults(out, now, failed)
         self._unit(out, now, frame, status)
+        self._claims(out, now, frame, status, decisions)
         if status.phases is not self._phases:
             for p, (old, new) in enumerate(zip(self._phases, status.phases, strict=True)):
                 if old is not new:
@@ -240,6 +260,26 @@ class Events:
             self._flash = int(flash)
             out.append(Event(now, Code.FLASH_STATUS, self._flash))
 
+    def _claims(
+        self, out: list[Event], now: float, frame: Frame, status: Status, decisions: Sequence[Decision]
+    ) -> None:
+        """Pre-emption and transit priority."""
+        for k, reading in enumerate(frame.preempts):
+            on = bool(reading.value) == self._calls_when[k] if reading.usable else self._called[k]
+            if on != self._called[k]:
+                self._called[k] = on
+                out.append(Event(now, Code.PREEMPT_ON if on else Code.PREEMPT_OFF, k + 1))
+        stage = (status.preemption, status.preempt_stage)
+        if stage != self._stage:
+            self._stage = stage
+            if stage[1] in _STAGES:
+                out.append(Event(now, _STAGES[stage[1]], self._preempts.get(stage[0], 0)))
+        for one in decisions:
+            number = self._priorities.get(one.subject)
+            if number is not None and one.what in _GRANTS:
+                self.priority = "" if one.what == "ended" else one.subject
+                out.extend(Event(now, code, number) for code in _GRANTS[one.what])
+
     # -- snapshots -----------------------------------------------------------------------------------
 
     def snapshot(self) -> State:
@@ -266,6 +306,9 @@ class Events:
             "ended": [[p, at] for p, at in self._ended.items()],
             "barrier": self._barrier,
             "flash": self._flash,
+            "called": list(self._called),
+            "stage": list(self._stage),
+            "priority": self.priority,
         }
 
     def resume(self, state: State) -> None:
@@ -279,4 +322,6 @@ class Events:
         self._min_at, self._checked = list(state["min_at"]), list(state["checked"])
         self._ended = dict(state["ended"])
         self._barrier, self._flash = state["barrier"], state["flash"]
+        self._called, self.priority = list(state["called"]), state["priority"]
+        self._stage = (state["stage"][0], state["stage"][1])
         self.due = -FOREVER
