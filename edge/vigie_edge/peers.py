@@ -7,7 +7,7 @@ not come by then is an error.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,7 +16,9 @@ from vigie_edge.wiring import Wiring
 from vigie_protocols import channel
 from vigie_protocols.channel import MAX_SAID, PeerWords
 from vigie_protocols.errors import TransientError
-from vigie_protocols.mqttlink import MqttLink
+
+if TYPE_CHECKING:  # control has no use for an MQTT client, and its memory is counted
+    from vigie_protocols.mqttlink import MqttLink
 
 PATIENCE_S = 30.0
 """Wall seconds that a tick waits for its neighbours."""
@@ -153,7 +155,7 @@ class PeerPost:
         if speaker in self._sources and self._in.push(encode_mail(speaker, words)) and self._paced:
             self._bell.ring()  # in wall-clock time a bell would call a scan before its time
 
-    def send(self, link: MqttLink) -> None:
+    def send(self, link: "MqttLink") -> None:
         """What neighbours shall hear.
 
         In lock-step no word may be missed: it is retained, and kept until there is a connection. Elsewhere a

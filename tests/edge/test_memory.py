@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections import deque
 from pathlib import Path
 
@@ -229,3 +231,13 @@ def test_a_heap_stands_in_for_the_files_of_one_process() -> None:
     Board(heap, "control").add("control.scans", 2)
     assert Board(heap).get("control.scans") == 2
     assert TwoSlot(Heap() / "image", 64, layout=1).read() is None
+
+
+def test_control_and_recorder_load_neither_event_loop_nor_network_clients() -> None:
+    for name in ("control", "recorder"):
+        code = f"import sys, vigie_edge.processes.{name}; print(*sys.modules)"
+        loaded = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        heavy = {"asyncio", "logging", "paho", "google.protobuf", "asyncua", "uvloop", "numpy", "ssl"}
+        assert not heavy & set(loaded.split()), name
