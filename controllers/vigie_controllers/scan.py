@@ -5,8 +5,8 @@ One ``ScanEngine`` is one gateway: its loops, its write gate, its leases and its
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
 
 from vigie_controllers.alarms import AlarmChange, AlarmRule, AlarmWatch
 from vigie_controllers.contract import Decision, Intervention, State
@@ -25,6 +25,8 @@ _ROUNDING = 1e-6
 _QUIET_S = 10.0
 """An intervention that goes on is told once; it is told again after this many seconds without it."""
 
+Told = TypeVar("Told", Decision, Intervention)
+
 
 class Fault(NamedTuple):
     """A latched fault of a loop: what it concerns (``pump 1``), the guard's rule, and why."""
@@ -40,7 +42,8 @@ class ScanOutcome:
     """What one scan gave.
 
     values: one per output of the engine, in its order, already through the gate.
-    decisions, interventions: what was decided anew and where guards or gate began to step in.
+    decisions, interventions: what was decided anew and where guards or gate began to step in; a gateway with
+    several loops says of which one, as ``tisserands: phase 4``.
     loops: names of the loops that ran. alarms: those that began or ended.
     events: (loop, UTC in tenths of a second, code, parameter) as the loops' observers saw them; figures: (loop,
     what it counted over a period that has just ended). said: (loop, message for its neighbours' loops).
@@ -198,8 +201,8 @@ class ScanEngine:
             step: LoopStep = bound.loop.step(now, clock, overrun, bound.readings, mine)
             for place, value in zip(bound.outputs, step.values, strict=True):
                 held[place] = value
-            decisions.extend(step.decisions)
-            interventions.extend(step.interventions)
+            decisions.extend(self._placed(bound.loop.name, step.decisions))
+            interventions.extend(self._placed(bound.loop.name, step.interventions))
             if step.said is not None:
                 said.append((bound.loop.name, step.said))
             observed = step.observed
@@ -249,6 +252,17 @@ class ScanEngine:
     def audience(self, loop: str) -> tuple[str, ...]:
         """The gateways that what ``loop`` said is for."""
         return self._by_name[loop].domain.audience
+
+    def _placed(self, loop: str, said: Sequence[Told]) -> Sequence[Told]:
+        """What a loop says of ``phase 4``, with the loop's name where the gateway has others with a phase 4."""
+        if not said or len(self.loops) == 1:
+            return said
+        return [
+            one
+            if one.subject == loop or "/" in one.subject
+            else replace(one, subject=f"{loop}: {one.subject}")
+            for one in said
+        ]
 
     def _fresh(self, now: float, interventions: list[Intervention]) -> tuple[Intervention, ...]:
         if not interventions:

@@ -179,7 +179,8 @@ def test_what_the_districts_gateways_say_is_told_in_french(heard: list[dict[str,
     assert english == set(), "add their French to central/web/src/i18n/sentences.json"
     unknown = {body["what"] for body in heard} - set(known["words"])
     assert unknown == set(), "add them to words in central/web/src/i18n/fr.ts and en.ts"
-    firsts = {body["subject"].split()[0] for body in heard if " " in body["subject"]}
+    subjects = {body["subject"].rpartition(": ")[2] for body in heard}
+    firsts = {subject.split()[0] for subject in subjects if " " in subject}
     assert firsts <= set(known["subjects"]), "add them to subjects in central/web/src/i18n/fr.ts and en.ts"
 
 

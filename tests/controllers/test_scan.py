@@ -25,23 +25,42 @@ class Lamp:
         vars(self).update(more)
 
 
-@pytest.fixture
-def engine() -> ScanEngine:
+def junctions(*names: str) -> ScanEngine:
     site = one_ring(2, ped=False)
     site["detectors"] = []
     channels = [f"channel.{one['id']}" for one in site["channels"]]
-    spec = LoopSpec.model_validate(
-        {
-            "name": "jct",
-            "domain": "signal",
-            "period_s": 0.5,
-            "site": site,
-            "points": {role: f"jct/{role}" for role in channels},
-            "controllers": [{"kind": "signal.fixed"}],
-        }
-    )
-    points = [Lamp(f"jct/{role}") for role in channels]
-    return Assembly.of(Place(gateway="gw", district="d", city="c"), points, [spec], 0.5, 1.0).engine()
+    specs = [
+        LoopSpec.model_validate(
+            {
+                "name": name,
+                "domain": "signal",
+                "period_s": 0.5,
+                "site": site,
+                "points": {role: f"{name}/{role}" for role in channels},
+                "controllers": [{"kind": "signal.fixed"}],
+            }
+        )
+        for name in names
+    ]
+    points = [Lamp(f"{name}/{role}") for name in names for role in channels]
+    return Assembly.of(Place(gateway="gw", district="d", city="c"), points, specs, 0.5, 1.0).engine()
+
+
+@pytest.fixture
+def engine() -> ScanEngine:
+    return junctions("jct")
+
+
+def test_what_two_junctions_of_a_gateway_say_is_told_apart(engine: ScanEngine) -> None:
+    def said(one: ScanEngine) -> set[tuple[str, str]]:
+        one.scan(0.0, 0.0, ClockTrust.SYNCED, one.table.empty())
+        late = one.scan(600.0, 600.0, ClockTrust.SYNCED, one.table.empty())
+        return {(each.rule, each.subject) for each in late.interventions}
+
+    alone = said(engine)
+    assert {subject for _, subject in alone} == {"junction"}
+    both = said(junctions("north", "south"))
+    assert both == {(rule, f"{name}: junction") for rule, _ in alone for name in ("north", "south")}
 
 
 def run(engine: ScanEngine, now: float, until: float) -> tuple[float, list[tuple[Any, ...]], set[str]]:

@@ -8,8 +8,8 @@ export interface Told {
   sort: string;
   /** About what, and what happened. */
   line: string;
-  /** The device, where the line does not name it. */
-  device: string;
+  /** The device or the loop, where the line does not name it. */
+  place: string;
   /** Why. */
   reason: string;
   /** The reason's language: English where no French is known for it. */
@@ -20,12 +20,14 @@ export interface Told {
 export function tell({ kind, body }: Pick<VigieEvent, "kind" | "body">, t: Dictionary): Told {
   const title = titled(body.title, t);
   const point = kind === "alarm" ? text(body.subject) : "";
-  const about = title || subject(text(body.subject) || text(body.policy) || text(body.device), t);
+  // A gateway with several junctions says of which one: `tisserands: phase 4`.
+  const [, loop = "", said = ""] = /^(?:([a-z0-9][a-z0-9-]*): )?(.*)$/s.exec(text(body.subject)) ?? [];
+  const about = title || subject(said || text(body.policy) || text(body.device), t);
   const what = point ? "" : text(body.what) || text(body.state) || text(body.code);
   return {
     sort: t.events.kinds[text(body.source)] ?? t.events.kinds[kind] ?? kind,
     line: [about, t.words[what] ?? what].filter((part) => part !== "").join(" · "),
-    device: title ? (point.split("/")[0] ?? "") : "",
+    place: title ? (point.split("/")[0] ?? "") : loop,
     ...why(told(text(body.reason) || text(body.text), point, title), t),
   };
 }
@@ -45,6 +47,29 @@ function told(said: string, point: string, title: string): string {
 export function why(said: string, t: Dictionary): Pick<Told, "reason" | "lang"> {
   const known = t.language === "fr" ? french(said) : null;
   return known === null ? { reason: said, lang: "en" } : { reason: known, lang: "fr" };
+}
+
+/** A line of the log: one event, or the same thing told by several gateways at one time. */
+export interface Entry extends Told {
+  seq: number;
+  utc: number;
+  where: string[];
+}
+
+const TOGETHER_S = 2;
+
+/** Events, newest first, as lines: what several gateways did together is one line. */
+export function entries(events: readonly VigieEvent[], t: Dictionary): Entry[] {
+  const lines: Entry[] = [];
+  for (const event of events) {
+    const said = tell(event, t);
+    const where = [event.gateway, said.place].filter((part) => part !== "").join("\u00a0/\u00a0");
+    const last = lines.at(-1);
+    const same = last && last.utc - event.utc <= TOGETHER_S && (["sort", "line", "reason"] as const).every((key) => last[key] === said[key]);
+    if (!same) lines.push({ ...said, seq: event.seq, utc: event.utc, where: [where] });
+    else if (!last.where.includes(where)) last.where.push(where);
+  }
+  return lines;
 }
 
 /** Ordinary decisions of controllers come by the second; what a person should notice does not. */

@@ -72,3 +72,11 @@ export function pumps(feature: Feature): { number: string; point: string }[] {
 export function ofKind(inventory: Inventory, kind: Kind): Feature[] {
   return inventory.features.filter((feature) => feature.properties.kind === kind);
 }
+
+/** What people call a device; its own name where the inventory has none for it. */
+export function deviceName(inventory: Inventory | null, gateway: string, device: string, language: "fr" | "en"): string {
+  const site = inventory?.features.find(
+    ({ properties }) => properties.gateway === gateway && properties.device === device && LEADERS.has(properties.kind),
+  );
+  return site?.properties.name[language] ?? device;
+}

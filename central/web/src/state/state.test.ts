@@ -8,8 +8,8 @@ import { fr } from "../i18n/fr.ts";
 import { clock, quantity, span } from "../lib/format.ts";
 import { DISC_RADIUS, headOffsets } from "../map/placement.ts";
 import { middle } from "../map/streets.ts";
-import { notable, tell } from "./events.ts";
-import { bounds, pumps, sites } from "./inventory.ts";
+import { entries, notable, tell } from "./events.ts";
+import { bounds, deviceName, pumps, sites } from "./inventory.ts";
 import { rows, type Telling } from "./rows.ts";
 import { heldSum, Series } from "./series.ts";
 import { Values } from "./values.ts";
@@ -55,7 +55,9 @@ test("events speak the page's language, as far as their words are known", () => 
   const event = { kind: "intervention", body: { source: "guard", subject: "pump 1", what: "min-off", reason: "it must rest 30 s more" } };
   const line = "pompe 1 · repos minimal";
   const reason = "elle doit rester arrêtée encore 30\u00a0s";
-  assert.deepEqual(tell(event, fr), { sort: "Garde-fou", line, device: "", reason, lang: "fr" });
+  assert.deepEqual(tell(event, fr), { sort: "Garde-fou", line, place: "", reason, lang: "fr" });
+  const elsewhere = tell({ ...event, body: { ...event.body, subject: "tisserands: phase 4" } }, en);
+  assert.deepEqual([elsewhere.place, elsewhere.line], ["tisserands", "phase 4 · minimum rest"]);
   assert.equal(tell(event, en).reason, "it must rest 30 s more");
   assert.equal(tell({ kind: "decision", body: { source: "guard", subject: "basin gate", what: "drift" } }, fr).line.split(" · ")[0], "vanne du bassin");
   assert.equal(tell({ kind: "decision", body: { source: "policy", subject: "bundle", what: "new-word" } }, fr).line, "lot · new-word");
@@ -65,11 +67,24 @@ test("events speak the page's language, as far as their words are known", () => 
   assert.equal(notable({ ...base, ...event }), true);
 });
 
+test("what several gateways did together is one line of the log", () => {
+  const body = { source: "policy", subject: "bundle", what: "applied", reason: "generation 1" };
+  const at = (gateway: string, seq: number, utc: number, more = {}) => ({ gateway, seq, utc, kind: "decision", body: { ...body, ...more } });
+  const told = entries([at("c", 4, 11), at("b", 3, 10), at("a", 2, 10, { reason: "generation 2" }), at("a", 1, 1)], fr);
+  assert.deepEqual(told.map(({ seq, where }) => [seq, where]), [[4, ["c", "b"]], [2, ["a"]], [1, ["a"]]]);
+});
+
+test("a device is called as the inventory calls it", () => {
+  assert.equal(deviceName(inventory, "gw", "jct", "fr"), "Carrefour A");
+  assert.equal(deviceName(inventory, "gw", "nothing", "fr"), "nothing");
+  assert.equal(deviceName(null, "gw", "jct", "en"), "jct");
+});
+
 test("an alarm is told by its title, else by its point", () => {
   const body = { source: "raised", subject: "cab-a/lamp.25.fault", what: "limit", reason: "cab-a/lamp.25.fault is 1" };
   const title = { fr: "Lampadaire 25 en défaut", en: "Lamp 25 fault" };
   const alarm = { kind: "alarm", body: { ...body, title } };
-  assert.deepEqual(tell(alarm, fr), { sort: "Alarme", line: title.fr, device: "cab-a", reason: "", lang: "en" });
+  assert.deepEqual(tell(alarm, fr), { sort: "Alarme", line: title.fr, place: "cab-a", reason: "", lang: "en" });
   assert.equal(tell(alarm, en).line, title.en);
   const bare = tell({ kind: "alarm", body }, fr);
   assert.deepEqual([bare.line, bare.reason], ["cab-a/lamp.25.fault", "vaut 1"]);
