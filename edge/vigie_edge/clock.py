@@ -4,6 +4,7 @@ import ctypes
 import struct
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from vigie_protocols.points import ClockTrust
 
@@ -21,6 +22,14 @@ def kernel_synchronised() -> bool:
         return False
     (status,) = struct.unpack_from("i", buffer.raw, _STATUS_AT)
     return not status & _STA_UNSYNC
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot: monotonic times compare only within one."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 @dataclass

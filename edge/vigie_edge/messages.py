@@ -6,7 +6,7 @@ from collections.abc import Set
 from vigie_edge import clock
 from vigie_edge.births import WIRE_QUALITY, Births
 from vigie_edge.journal.segment import Kind, Record
-from vigie_edge.telemetry_records import Samples, event_decoder, samples_decoder
+from vigie_edge.telemetry_records import Event, Samples, event_decoder, samples_decoder
 from vigie_protocols import channel
 from vigie_protocols.errors import FrameError
 from vigie_protocols.points import ClockTrust, Quality
@@ -28,28 +28,38 @@ class Messages:
         self._boot = boot
         self._paced = paced
 
-    def of(self, node: EdgeNode, epoch: int, record: Record, old: bool, now: int) -> list[EdgeAction]:
-        """The message of a record, and the births it needs before; ``now`` in UTC milliseconds.
+    def of(
+        self, node: EdgeNode, epoch: int, record: Record, old: bool, now: int, trust: ClockTrust
+    ) -> list[EdgeAction]:
+        """The message of a record, and the births it needs before; ``now`` in UTC milliseconds, ``trust`` in it.
 
         Raises LinkDown when the node is not born.
         """
         if record.kind is Kind.SAMPLES:
-            return self._samples(node, epoch, record, old, now)
+            return self._samples(node, epoch, record, old, now, trust)
         if record.kind is Kind.EVENT:
             event = event_decoder.decode(record.payload)
-            return self._event(node, epoch, record.index, round(event.utc * 1000), record.payload, old, now)
+            stamp = self._stamp(event, trust)
+            return self._event(node, epoch, record.index, stamp, record.payload, old, now)
         gap = {"kind": "gap", "source": "journal", **json.loads(record.payload)}
         return self._event(node, epoch, record.index, now, json.dumps(gap).encode(), old, now)
 
-    def _stamp(self, record: Samples) -> int:
-        """A record's UTC milliseconds; one from before the clock was trusted is stamped anew by its monotonic time."""
-        if record.trust == ClockTrust.UNTRUSTED and record.boot == self._boot and not self._paced:
+    def _stamp(self, record: Samples | Event, trust: ClockTrust) -> int:
+        """A record's UTC milliseconds.
+
+        One from before the clock could be trusted is stamped anew by its monotonic time, once it can be trusted
+        and as long as this is the boot it was made in.
+        """
+        before_sync = record.trust == ClockTrust.UNTRUSTED and trust is not ClockTrust.UNTRUSTED
+        if before_sync and record.boot == self._boot and not self._paced:
             return round((clock.utc_now() - (clock.monotonic() - record.monotonic)) * 1000)
         return round(record.utc * 1000)
 
-    def _samples(self, node: EdgeNode, epoch: int, record: Record, old: bool, now: int) -> list[EdgeAction]:
+    def _samples(
+        self, node: EdgeNode, epoch: int, record: Record, old: bool, now: int, trust: ClockTrust
+    ) -> list[EdgeAction]:
         samples = samples_decoder.decode(record.payload)
-        stamp = self._stamp(samples)
+        stamp = self._stamp(samples, trust)
         if samples.device and not old:
             actions = self._current(node, epoch, record.index, samples, stamp, now)
             if actions is not None:

@@ -95,6 +95,13 @@ class Sender:
         for epoch in [one for one in self.acknowledged if one not in present]:
             del self.acknowledged[epoch]
 
+    def take_damaged(self) -> tuple[int, int] | None:
+        """(epoch, first index) of a segment with a bad place, each told once; None when there is none."""
+        for follower in (self._old, self._live):
+            if follower.damaged:
+                return follower.damaged.pop()
+        return None
+
     @property
     def waiting(self) -> int:
         """Records sent and not yet acknowledged."""

@@ -10,7 +10,8 @@ import msgspec
 import typer
 
 from vigie_edge.journal.journal import list_segments
-from vigie_edge.journal.segment import Kind, Record, scan_records
+from vigie_edge.journal.salvage import examine, good_records
+from vigie_edge.journal.segment import Kind, Record
 from vigie_protocols.errors import InputError, Problem
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Gateway file (YAML).", exists=False)]
@@ -65,27 +66,25 @@ def journal(
         raise InputError([Problem(str(directory), "journal", only, reason, remedy)])
 
 
-def _read(path: Path) -> Iterator[tuple[int, Record]]:
-    yield from scan_records(path.read_bytes())
-
-
 def _summary(name: str, epoch: int, first: int, path: Path) -> str:
+    data = path.read_bytes()
+    found = examine(data, first)
     kinds: dict[str, int] = {}
-    last, end, committed = first - 1, 0, 0
-    for end, record in _read(path):
-        last = record.index or last
-        if record.kind is Kind.MARK:
-            committed = end
-        else:
+    for _, _, record in good_records(found.kept):
+        if record.kind is not Kind.MARK:
             kinds[record.kind.name.lower()] = kinds.get(record.kind.name.lower(), 0) + 1
-    size = path.stat().st_size
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    tail = "" if committed == size else f", {size - committed} bytes not committed"
-    return f"{name}: epoch {epoch}, records {first} to {last}, {size} bytes ({told}){tail}"
+    tail = ""
+    if found.damaged:
+        gone = ", ".join(f"{low} to {high or 'its end'}" for low, high in found.missing) or "none"
+        tail = f", damaged, records gone: {gone}"
+    elif len(found.kept) != len(data):
+        tail = f", {len(data) - len(found.kept)} bytes not committed"
+    return f"{name}: epoch {epoch}, records {first} to {found.last}, {len(data)} bytes ({told}){tail}"
 
 
 def _rows(name: str, epoch: int, path: Path) -> Iterator[dict[str, Any]]:
-    for _, record in _read(path):
+    for _, _, record in good_records(path.read_bytes()):
         if record.kind is Kind.MARK:
             continue
         row = {"journal": name, "epoch": epoch, "index": record.index, "kind": record.kind.name.lower()}

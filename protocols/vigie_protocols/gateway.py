@@ -151,6 +151,7 @@ class Uplink(Strict):
     keyring: PathBeside | None = Field(default=None, description="Without it every policy is refused")
     tls: Tls | None = None
     keepalive_s: int = Field(default=30, ge=5, le=600)
+    retry: Retry = Retry(first_s=1.0, max_s=60.0)
     live_share: float = Field(default=0.8, gt=0, le=1, description="Share of sending kept for live data")
 
 

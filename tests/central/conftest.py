@@ -175,6 +175,8 @@ class ScriptedEdge:
         self.births = 0
         self.connections = 0
         self.answer = answer
+        self.historical = False
+        """What is journalled now is sent as what was, as backfill is."""
         self._ring = load_key_ring(ring, name) if ring else None
         node = [
             Metric(channel.EPOCH_METRIC, 0, DataType.UINT64),
@@ -224,7 +226,7 @@ class ScriptedEdge:
     def _add(self, device: str, metrics: list[Metric], stamp: int) -> int:
         index, self.next = self.next, self.next + 1
         self.journal[index] = (device, metrics)
-        self._send(index, historical=False)
+        self._send(index, historical=self.historical)
         return index
 
     def _send(self, index: int, *, historical: bool) -> None:

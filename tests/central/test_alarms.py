@@ -48,3 +48,14 @@ def test_a_gateway_that_dies_and_comes_back():
     assert [each.key for each in alarms.active()] == ["gateway-offline"]
     alarms.online("gw")
     assert alarms.active() == []
+
+
+def test_a_clock_that_jumped_orders_no_alarm_of_one_journal():
+    """Raised while UTC was ten years ahead, cleared when it was right again: the journal knows the order."""
+    ahead = StoredEvent(1, "gw", 2_100_000_000_000, limit(1, True).body, 5, 10)
+    after = StoredEvent(2, "gw", 1_800_000_000_000, limit(1, False).body, 5, 11)
+    alarms = Alarms()
+    alarms.take([ahead, after])
+    assert alarms.active() == []
+    alarms.take([StoredEvent(3, "gw", 2_100_000_000_001, limit(1, True).body, 5, 9)])
+    assert alarms.active() == [], "it came late, as backfill does"

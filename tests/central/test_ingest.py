@@ -85,7 +85,7 @@ def test_a_gap_is_acknowledged_around_and_closed_by_backfill(central, make_edge)
         await until(lambda: edge.acked.ranges() == [(11, 15)])
         assert edge.acked.through == 5
         assert counters(central, "gw-gap")["missing"] == 5
-        edge.next = 6
+        edge.next, edge.historical = 6, True
         for second in range(5, 10):
             edge.sample("station", NOON + 1000 * second, level=2.0)
         await until(lambda: edge.acked.through == 15)
@@ -98,6 +98,24 @@ def test_a_gap_is_acknowledged_around_and_closed_by_backfill(central, make_edge)
     # Backfill is older than what was shown: the last value stays the newest.
     (point,) = central.get("/points?gateway=gw-gap&prefix=station/level")["points"]
     assert point["value"] == 3.0
+
+
+def test_a_clock_that_jumped_ahead_does_not_freeze_what_is_shown(central, make_edge):
+    edge = make_edge("gw-jump", LEVEL)
+    ten_years = 10 * 365 * 86_400_000
+
+    async def script():
+        edge.start()
+        await until(lambda: edge.edge.born)
+        edge.sample("station", NOON + ten_years, level=1.0)
+        edge.sample("station", NOON + 1000, level=2.0)
+        await until(lambda: not edge.journal)
+        await edge.stop()
+
+    asyncio.run(script())
+    rows = central.get("/points?gateway=gw-jump&limit=100")["points"]
+    (level,) = [row for row in rows if row["point"] == "station/level"]
+    assert (level["value"], level["utc"]) == (2.0, NOON / 1000 + 1)
 
 
 def test_another_epoch_counts_anew(central, make_edge):

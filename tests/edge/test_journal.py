@@ -1,5 +1,6 @@
 """The journal: what was committed is there after anything, nothing twice, and the quota holds."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -106,6 +107,78 @@ def test_flipped_bits_are_set_aside_and_declared(tmp_path: Path) -> None:
         if record.kind is Kind.GAP
     ]
     assert f'"epoch": {journal.epoch}, "first": 4'.encode() in gaps[0].payload
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_a_flipped_bit_costs_its_record_alone_and_what_is_gone_is_declared(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Save in the very last group, whose MARK may be what is gone: that one may go whole."""
+    directory = tmp_path_factory.mktemp("journal")
+    journal = make(directory, segment=400)
+    last_group: list[int] = []
+    for group in range(6):
+        last_group = [
+            journal.append(Kind.SAMPLES, b"%d/%d " % (group, number) * 4)
+            for number in range(data.draw(st.integers(1, 4), label="records"))
+        ]
+        journal.commit(b"%d" % group)
+    journal.close()
+    before = everything(directory)
+    paths = [path for _, _, path in list_segments(directory)]
+    hit, newest_path = data.draw(st.sampled_from(paths), label="segment"), paths[-1]
+    raw = bytearray(hit.read_bytes())
+    raw[data.draw(st.integers(0, len(raw) - 1), label="byte")] ^= 1 << data.draw(
+        st.integers(0, 7), label="bit"
+    )
+    hit.write_bytes(raw)
+    live = [record.index for _, record in Follower(directory).take(1000)]
+
+    again = make(directory)
+    again.append(Kind.EVENT, b"after")
+    assert again.commit(b"")
+    kept = everything(directory)
+    of_before = [row for row in kept if row[0] == journal.epoch and row[1] < journal.next_index]
+    assert set(of_before) <= set(before), "nothing is made up"
+    assert [row[1] for row in of_before] == sorted({row[1] for row in of_before})
+    gone = {row[1] for row in before} - {row[1] for row in of_before}
+    declared: set[int] = set()
+    for record in (one for _, _, path in list_segments(directory) for one in read_committed(path)[1]):
+        if record.kind is Kind.GAP:
+            gap = json.loads(record.payload)
+            assert gap["epoch"] == journal.epoch and gap["last"], gap
+            declared |= set(range(gap["first"], gap["last"] + 1))
+    assert len(gone) <= 1 or gone <= set(last_group)
+    assert gone - set(last_group) <= declared <= gone
+    if hit != newest_path:
+        assert set(live) >= {row[1] for row in of_before} - set(last_group), (
+            "a reader steps over the bad place"
+        )
+
+
+def test_a_bad_place_met_by_a_reader_is_put_right_while_the_journal_is_open(tmp_path: Path) -> None:
+    journal = make(tmp_path, segment=1500)
+    for number in range(60):
+        journal.append(Kind.SAMPLES, b"record %d " % number * 5)
+        journal.commit(b"%d" % number)
+    epoch, first, path = list_segments(tmp_path)[1]
+    raw = bytearray(path.read_bytes())
+    place = raw.index(b"record", len(raw) // 2)
+    raw[place] ^= 1
+    path.write_bytes(raw)
+    follower = Follower(tmp_path)
+    seen = {record.index for _, record in follower.take(1000)}
+    (lost,) = set(range(1, 61)) - seen
+    assert follower.damaged == [(epoch, first)]
+    journal.mend(epoch, first)
+    journal.append(Kind.SAMPLES, b"next")
+    assert journal.commit(b"")
+    assert journal.counters.quarantined == 1
+    records = [one for _, _, each in list_segments(tmp_path) for one in read_committed(each)[1]]
+    gaps = [json.loads(one.payload) for one in records if one.kind is Kind.GAP]
+    assert gaps == [{"epoch": epoch, "first": lost, "last": lost}]
+    assert {one.index for one in records} == (seen | {61, 62})
 
 
 def test_acknowledged_segments_go_first_and_losses_are_counted_and_declared(tmp_path: Path) -> None:

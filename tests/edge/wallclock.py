@@ -43,7 +43,8 @@ def until(what: Callable[[], T], limit_s: float = LIMIT_S, why: str = "") -> T:
 class WaterSite:
     """Station and basin on sockets, stepped in real time by a thread of their own.
 
-    level: metres in the wet well, as the test wants it. steps: how often the devices were stepped.
+    level: metres in the wet well, as the test wants it. steps: how often the devices were stepped. frozen: they
+    answer and nothing moves.
     """
 
     def __init__(self, seed: int = 1) -> None:
@@ -57,6 +58,7 @@ class WaterSite:
             ModbusRig("basin", builtin_profile("retention-basin"), self.basin),
         ]
         self.level = 1.5
+        self.frozen = False
         self.steps = 0
         self.endpoints: list[str] = []
         self._ready = threading.Event()
@@ -70,7 +72,8 @@ class WaterSite:
             while not self._stop.is_set():
                 now = time.monotonic()
                 seconds, last = now - last, now
-                self.step(now - begun, seconds, self.level)
+                if not self.frozen:
+                    self.step(now - begun, seconds, self.level)
                 for rig in self.rigs:
                     await rig.refresh(now - begun, time.time())
                 self.steps += 1

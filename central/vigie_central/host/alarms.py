@@ -40,7 +40,7 @@ class Alarms:
 
     def __init__(self) -> None:
         self._active: dict[tuple[str, str], ActiveAlarm] = {}
-        self._told: dict[tuple[str, str], int] = {}
+        self._told: dict[tuple[str, str], StoredEvent] = {}
         self.changed = False
 
     def active(self) -> list[ActiveAlarm]:
@@ -60,9 +60,10 @@ class Alarms:
             else:
                 continue
             name = (event.gateway, _key(body))
-            if event.utc_ms < self._told.get(name, 0):
+            last = self._told.get(name)
+            if last is not None and _before(event, last):
                 continue
-            self._told[name] = event.utc_ms
+            self._told[name] = event
             if active:
                 self._raise(*name, severity, event.utc_ms, body)
             else:
@@ -86,6 +87,13 @@ class Alarms:
     def _clear(self, gateway: str, key: str) -> None:
         if self._active.pop((gateway, key), None) is not None:
             self.changed = True
+
+
+def _before(event: StoredEvent, other: StoredEvent) -> bool:
+    """Which of two events of a gateway came first: by its journal where one holds both, as its clock may jump."""
+    if event.index and event.epoch == other.epoch:
+        return event.index < other.index
+    return event.utc_ms < other.utc_ms
 
 
 def _key(body: dict[str, Any]) -> str:

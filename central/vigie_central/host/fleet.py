@@ -162,7 +162,7 @@ class Fleet:
             if point is not None and metric.value is not None:
                 stamp = birth.timestamp if metric.timestamp is None else metric.timestamp
                 told.append(sample_of(point, metric, stamp))
-        self.show(gateway, told)
+        self.show(gateway, told, current=True)
 
     def died(self, death: Died) -> None:
         """A death; a node takes its devices along."""
@@ -177,15 +177,18 @@ class Fleet:
                 device.online, device.since_ms = False, death.timestamp
         self.changed_gateways.add(gateway.id)
 
-    def show(self, gateway: Gateway, samples: Sequence[Sample]) -> None:
-        """Newer samples become the last values; older ones (backfill) do not."""
+    def show(self, gateway: Gateway, samples: Sequence[Sample], *, current: bool) -> None:
+        """Current samples become the last values, whatever a clock that jumped has stamped before them.
+
+        What is historical (backfill) does where it is newer than what is shown.
+        """
         points, changed = gateway.points, gateway.changed
         for sample in samples:
             name, stamp = sample.point, sample.utc_ms
             known = points.get(name)
             if known is None:
                 known = points[name] = Point(sample.value, sample.quality, stamp)
-            elif stamp >= known.utc_ms:
+            elif current or stamp >= known.utc_ms:
                 known.value, known.quality, known.utc_ms = sample.value, sample.quality, stamp
             else:
                 continue

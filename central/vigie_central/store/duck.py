@@ -303,12 +303,12 @@ class DuckHistory:
 
         def work() -> list[StoredEvent]:
             rows = self._db.execute(
-                "SELECT seq, gateway, utc_ms, body FROM events "
+                "SELECT seq, gateway, utc_ms, body, epoch, idx FROM events "
                 "WHERE ($gateway IS NULL OR gateway = $gateway) AND ($kind IS NULL OR kind = $kind) "
                 "AND ($before IS NULL OR seq < $before) ORDER BY seq DESC LIMIT $limit",
                 {"gateway": gateway, "kind": kind, "before": before_seq, "limit": limit},
             ).fetchall()
-            return [StoredEvent(seq, place, utc, _decode(body)) for seq, place, utc, body in rows]
+            return [_event(row) for row in rows]
 
         return await self._run(work)
 
@@ -319,11 +319,11 @@ class DuckHistory:
 
         def work() -> list[StoredEvent]:
             rows = self._db.execute(
-                "SELECT seq, gateway, utc_ms, body FROM events WHERE list_contains($kinds, kind) "
+                "SELECT seq, gateway, utc_ms, body, epoch, idx FROM events WHERE list_contains($kinds, kind) "
                 "OR list_contains($whats, what) ORDER BY seq DESC LIMIT $limit",
                 {"kinds": list(kinds), "whats": list(whats), "limit": limit},
             ).fetchall()
-            return [StoredEvent(seq, place, utc, _decode(body)) for seq, place, utc, body in reversed(rows)]
+            return [_event(row) for row in reversed(rows)]
 
         return await self._run(work)
 
@@ -365,3 +365,8 @@ class DuckHistory:
             return {gateway: int(extra) for gateway, extra in rows}
 
         return await self._run(work)
+
+
+def _event(row: tuple[int, str, int, str, int, int]) -> StoredEvent:
+    seq, gateway, utc_ms, body, epoch, index = row
+    return StoredEvent(seq, gateway, utc_ms, _decode(body), epoch, index)

@@ -91,7 +91,7 @@ class Batch:
             self._indexes.extend(array("Q", (index,)) * len(samples))
             self.rows += len(samples)
         for utc_ms, body in record.events:
-            event = StoredEvent(next_seq, gateway, utc_ms, body)
+            event = StoredEvent(next_seq, gateway, utc_ms, body, epoch, index)
             next_seq += 1
             self.events.append(event)
             cells = (event.seq, gateway, utc_ms, event.kind, event.what, _encode(body).decode(), epoch, index)

@@ -47,12 +47,14 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
-    """An event with the store's own running number."""
+    """An event with the store's own running number, and its place in the gateway's journal."""
 
     seq: int
     gateway: str
     utc_ms: int
     body: dict[str, Any]
+    epoch: int = 0
+    index: int = 0
 
     @property
     def kind(self) -> str:

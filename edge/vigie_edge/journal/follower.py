@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vigie_edge.journal.journal import committed_in, list_segments, read_committed
-from vigie_edge.journal.segment import MAGIC, Record
+from vigie_edge.journal.journal import committed_in, list_segments, parse_name, read_committed
+from vigie_edge.journal.salvage import examine, good_records
+from vigie_edge.journal.segment import MAGIC, Kind, Record
 
 _SURE_S = 0.1
 """A folder whose time of change is at least so old when it was listed has no file made since unseen: file
@@ -17,12 +18,17 @@ systems stamp in steps of some milliseconds."""
 
 @dataclass
 class Follower:
-    """A cursor over a journal directory. Deleted segments are stepped over: they were acknowledged or given up."""
+    """A cursor over a journal directory. Deleted segments are stepped over: they were acknowledged or given up.
+
+    damaged: (epoch, first index) of closed segments with a bad place, met since their owner was last told; what
+    is whole behind it is handed out all the same.
+    """
 
     directory: Path
     epoch: int = 0
     index: int = 0
     """The last record handed out: everything up to here in this order is done with."""
+    damaged: list[tuple[int, int]] = field(default_factory=list)
     _path: Path | None = None
     _fd: int = -1
     _offset: int = 0
@@ -78,17 +84,39 @@ class Follower:
     def _more(self) -> bool:
         """Read on in this segment, or go to the next; False when there is nothing new."""
         while True:
-            if self._fd >= 0:
-                self._read()
-                if self._ready:
-                    return True
+            if self._read_on():
+                return True
             following = self._next_segment()
             if following is None:
                 return False
+            # The next one was there: this one is closed, and may have grown since it was read.
+            if self._read_on() or self._step_over_damage():
+                return True
             epoch, path = following
             self._open(path)
             if epoch != self.epoch:
                 self.epoch, self.index = epoch, 0
+
+    def _read_on(self) -> bool:
+        if self._fd >= 0:
+            self._read()
+        return bool(self._ready)
+
+    def _step_over_damage(self) -> bool:
+        """A closed segment with something left in it has a bad place: what is whole behind it counts."""
+        key = None if self._path is None else parse_name(self._path)
+        if self._fd < 0 or key is None:
+            return False
+        size = os.fstat(self._fd).st_size
+        if size <= self._offset:
+            return False
+        self._offset = size
+        found = examine(os.pread(self._fd, size, 0), key[1], closed=True)
+        if found.damaged:
+            self.damaged.append(key)
+            kept = (record for _, _, record in good_records(found.kept))
+            self._ready.extend(one for one in kept if one.kind not in (Kind.MARK, Kind.PREAMBLE))
+        return bool(self._ready)
 
     def _next_segment(self) -> tuple[int, Path] | None:
         """The segment after the one we are in: by its name, so that one just begun is found at once."""

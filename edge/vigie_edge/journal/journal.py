@@ -14,7 +14,9 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vigie_edge.journal.salvage import Examined, examine
 from vigie_edge.journal.segment import MAGIC, Kind, Record, encode, packed, scan_records
+from vigie_edge.statefiles import write_atomic
 from vigie_protocols.ranges import IndexSet
 
 SEGMENT_BYTES = 4 << 20
@@ -107,48 +109,61 @@ class Journal:
     def _open_all(self) -> bool:
         """Read every segment; True when the newest ends exactly where a group was committed."""
         intact = True
-        for path in sorted(self.directory.glob("*.seg")):
-            key = parse_name(path)
-            if key is not None:
-                intact = self._open_one(path, *key)
+        rows = [(epoch, first, path) for epoch, first, path in list_segments(self.directory)]
+        for place, (epoch, first, path) in enumerate(rows):
+            after = rows[place + 1] if place + 1 < len(rows) else None
+            following = after[1] if after is not None and after[0] == epoch else 0
+            intact = self._open_one(path, epoch, first, after is not None, following)
         return intact
 
-    def _open_one(self, path: Path, epoch: int, first: int) -> bool:
+    def mend(self, epoch: int, first: int) -> None:
+        """A reader met a bad place in this segment, which is closed: keep what is whole, declare the rest."""
+        for segment in self.segments[:-1]:
+            if (segment.epoch, segment.first) != (epoch, first):
+                continue
+            with contextlib.suppress(OSError):
+                data = segment.path.read_bytes()
+                found = examine(data, first, closed=True, following=segment.last + 1)
+                if found.damaged and found.kept:
+                    self._put_right(segment.path, data, found, epoch)
+                    segment.size = len(found.kept)
+
+    def _open_one(self, path: Path, epoch: int, first: int, closed: bool, following: int) -> bool:
         """Check one segment; cut it after its last good group, keeping a copy if it was damaged."""
         try:
             data = path.read_bytes()
         except OSError:
             # Not even readable: out of the way, and told.
             self.counters.quarantined += 1
-            self.gaps.append({"epoch": epoch, "first": first, "last": 0})
+            self.gaps.append({"epoch": epoch, "first": first, "last": max(0, following - 1)})
             with contextlib.suppress(OSError):
                 path.rename(path.with_suffix(".corrupt"))
             return False
-        committed, last, at_mark, end = 0, first - 1, first - 1, 0
-        if data[: len(MAGIC)] == MAGIC:
-            end = len(MAGIC)
-            for end, record in scan_records(data):
-                if record.index:
-                    last = record.index
-                if record.kind is Kind.MARK:
-                    committed, at_mark = end, last
-                    self.mark = record.payload
-                elif record.kind is Kind.PREAMBLE:
-                    self._written_in = record.payload
-        whole = committed == len(data)
+        found = examine(data, first, closed=closed, following=following, unbroken=self.expendable)
+        if found.mark is not None:
+            self.mark = found.mark
+        self._written_in = found.preamble
+        whole = found.kept == data
         if not whole:
-            if any_record_after(data, end):
-                self._quarantine(path, data)
-                self.gaps.append({"epoch": epoch, "first": at_mark + 1, "last": 0})
-            else:
-                self.counters.tails_cut += 1
-            if committed:
-                os.truncate(path, committed)
-            else:
-                path.unlink()
-        if committed:
-            self.segments.append(Segment(path, epoch, first, at_mark, committed))
+            self._put_right(path, data, found, epoch)
+        if found.kept:
+            self.segments.append(Segment(path, epoch, first, found.last, len(found.kept)))
         return whole
+
+    def _put_right(self, path: Path, data: bytes, found: Examined, epoch: int) -> None:
+        """Leave in the file what was committed and is whole; what is gone will be declared."""
+        if found.damaged:
+            self._quarantine(path, data)
+            self.gaps += [{"epoch": epoch, "first": low, "last": high} for low, high in found.missing]
+        else:
+            self.counters.tails_cut += 1
+        if not found.kept:
+            path.unlink()
+        elif data.startswith(found.kept):
+            os.truncate(path, len(found.kept))
+        else:
+            with contextlib.suppress(OSError):  # a full disk: readers step over the bad place all the same
+                write_atomic(path, found.kept)
 
     def _quarantine(self, path: Path, data: bytes) -> None:
         """Damage, not a write cut short: keep a copy for people, the newest three of them."""
@@ -195,7 +210,7 @@ class Journal:
                 for gap in self.gaps:
                     self.append(Kind.GAP, json.dumps(gap).encode())
                 self.gaps.clear()
-                self._write(b"".join(self._buffer) + encode(Record(Kind.MARK, 0, mark)))
+                self._write(b"".join(self._buffer) + encode(Record(Kind.MARK, self.next_index - 1, mark)))
             except OSError as error:
                 if error.errno not in _REFUSALS:
                     raise
@@ -321,12 +336,6 @@ class Journal:
     def close(self) -> None:
         """Let go of the file; commit first."""
         self.begin()
-
-
-def any_record_after(data: bytes, end: int) -> bool:
-    """True when good records follow the bad place: then it is damage, not a write cut short."""
-    window = range(end + 1, min(len(data), end + 65536))
-    return any(next(scan_records(data, start), None) is not None for start in window)
 
 
 def read_committed(path: Path) -> tuple[int, list[Record]]:

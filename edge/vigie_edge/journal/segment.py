@@ -37,7 +37,7 @@ _KINDS = {int(kind): kind for kind in Kind}
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One record. index: its number within the epoch, dense from 1; 0 for PREAMBLE and MARK."""
+    """One record. index: its number within the epoch, dense from 1; 0 for PREAMBLE; of MARK: its group's last."""
 
     kind: Kind
     index: int
@@ -53,6 +53,25 @@ def packed(kind: Kind, index: int, payload: bytes) -> bytes:
     """A record's parts as they stand in the file."""
     tail = _CHECKED.pack(kind, index) + payload
     return _LEAD.pack(len(payload), crc32(tail)) + tail
+
+
+def record_size(record: Record) -> int:
+    """Bytes that a record takes in the file."""
+    return OVERHEAD + len(record.payload)
+
+
+def record_at(data: bytes, position: int) -> tuple[Record, int] | None:
+    """The record at byte ``position`` and the byte just past it; None when none that checks stands there."""
+    if position + OVERHEAD > len(data):
+        return None
+    length, crc, kind, index = _RECORD.unpack_from(data, position)
+    end = position + OVERHEAD + length
+    if length > MAX_PAYLOAD or end > len(data) or crc32(data[position + 8 : end]) != crc:
+        return None
+    known = _KINDS.get(kind)
+    if known is None:
+        return None
+    return Record(known, index, data[position + OVERHEAD : end]), end
 
 
 def scan_records(data: bytes, start: int = len(MAGIC)) -> Iterator[tuple[int, Record]]:

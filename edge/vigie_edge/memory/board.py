@@ -54,6 +54,7 @@ COUNTERS = (
     "recorder.last_index",
     "recorder.dropped",
     "recorder.quarantined",
+    "recorder.mended",
     "recorder.write_failures",
     "recorder.backlog",
     "recorder.telemetry_bytes",
@@ -71,6 +72,9 @@ COUNTERS = (
     "uplink.denied",
     "uplink.denied_now",
     "uplink.bundles",
+    "uplink.damaged",
+    "uplink.damaged_epoch",
+    "uplink.damaged_first",
     "uplink.refused",
 )
 OWNERS = ("field", "control", "recorder", "uplink", "supervisor")

@@ -208,8 +208,8 @@ class FieldState:
         self.image.write(self.wiring.image_codec.pack(tick, now, utc, columns))
         self.board.add("field.frames")
         if self._runs:
-            self.board.add("field.readings", sum([len(run[0]) for run in self._runs]))
             self.record(Readings(now, utc, int(self.trust), self._runs))
+            self.board.add("field.readings", sum([len(run[0]) for run in self._runs]))
             self._runs = []
             self.wiring.bells.recorder.ring()
 

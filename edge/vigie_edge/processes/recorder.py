@@ -12,7 +12,6 @@ import select
 import zlib
 from collections.abc import Mapping
 from itertools import repeat
-from pathlib import Path
 
 import msgspec
 
@@ -43,14 +42,6 @@ def point_metric(name: str) -> str:
     return name[1:] if name.startswith("$") else name.partition("/")[2]
 
 
-def boot_id() -> str:
-    """The kernel's id of this boot: monotonic times compare only within one."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-
-
 class Mark(msgspec.Struct, array_like=True, frozen=True):
     """How far a journal has consumed the rings: birth and position of each; and the samples it took so far.
 
@@ -74,7 +65,7 @@ class Recorder:
         spec = plan.gateway.journal
         self.readings, self.scans = wiring.readings(), wiring.scans()
         self.board = wiring.board("recorder")
-        self.boot = boot_id()
+        self.boot = clock.boot_id()
         preamble = msgspec.json.encode(
             {
                 "gateway": plan.gateway.gateway,
@@ -198,6 +189,7 @@ class Recorder:
             self._read = Mark(self.readings.birth, readings, self.scans.birth, scans, self._taken)
             self._watch_losses()
             self._watch_denials()
+            self._watch_damage()
         mark = msgspec.msgpack.encode(self._read)
         written = self.telemetry.counters.commits
         if self.telemetry.write(mark):
@@ -338,6 +330,16 @@ class Recorder:
             reason = f"{lost - self._lost} ring records had no room: the disk was too slow or full"
             self._lost = lost
             self._event("recorder", "rings", "lost", reason, clock.monotonic(), clock.utc_now(), 0, "gap")
+
+    def _watch_damage(self) -> None:
+        """The uplink met a bad place in a segment that it was reading: put it right and declare what is gone."""
+        damaged = self.board.get("uplink.damaged")
+        if damaged == self.board.get("recorder.mended"):
+            return
+        self.telemetry.mend(self.board.get("uplink.damaged_epoch"), self.board.get("uplink.damaged_first"))
+        self.board.set("recorder.mended", damaged)
+        reason = "a damaged segment was set aside and what is whole of it kept"
+        self._event("journal", "telemetry", "repaired", reason, clock.monotonic(), clock.utc_now(), 0)
 
     def _watch_denials(self) -> None:
         """A broker that denies what this gateway publishes is an alarm, until it takes it again."""

@@ -19,7 +19,6 @@ from vigie_edge.brokerlink import link_config
 from vigie_edge.intake import CommandIntake
 from vigie_edge.messages import Messages
 from vigie_edge.peers import PeerPost
-from vigie_edge.processes.recorder import boot_id
 from vigie_edge.processes.stop import StopFlag
 from vigie_edge.sending import Sender
 from vigie_edge.silence import FIRST_S, Silence
@@ -28,6 +27,7 @@ from vigie_edge.wiring import UPLINK_FOLDER, Wiring
 from vigie_protocols import channel
 from vigie_protocols.envelope import load_key_ring
 from vigie_protocols.errors import FrameError, InputError, LinkDown, Refused, SignatureError, TransientError
+from vigie_protocols.gateway import Retry
 from vigie_protocols.keys import KeyRing
 from vigie_protocols.mqttevents import (
     Acked,
@@ -60,6 +60,10 @@ _DENIED_S = 60.0
 _PACED_SILENCE_S = 12.0
 
 
+def _delays(retry: Retry) -> dict[str, float]:
+    return {"first_delay": retry.first_s, "min_delay": retry.first_s, "max_delay": retry.max_s}
+
+
 class Uplink:
     """Everything between the journal and the broker."""
 
@@ -70,7 +74,6 @@ class Uplink:
         assert spec is not None
         self.gateway = plan.gateway.gateway
         self.board = wiring.board("uplink")
-        self.boot = boot_id()
         self.log = wiring.log("uplink")
         self._patience = clock.monotonic() + FIRST_IMAGE_S
         self._inputs = wiring.inputs()
@@ -99,7 +102,8 @@ class Uplink:
         self._save_at = 0.0
         self._births = Births(wiring, self._inputs)
         devices = {device.name for device in plan.gateway.devices}
-        self._messages = Messages(self._births, devices, self.boot, wiring.paced)
+        self._messages = Messages(self._births, devices, clock.boot_id(), wiring.paced)
+        self._trusted, self._trust_again = ClockTrust.UNTRUSTED, 0.0
         self._trust_place = plan.table.index[CLOCK_TRUST]
         self._config = EdgeConfig(plan.gateway.group, self.gateway)
         self.node = EdgeNode(self._config, [], {})
@@ -233,14 +237,23 @@ class Uplink:
     def _send_some(self) -> None:
         if self.link.queued[1] > QUEUED_LIMIT:
             return
-        now, sent = self._utc_ms(), 0
+        now, trust, sent = self._utc_ms(), self._trust_now(), 0
         for epoch, record, old in self.sender.batch(clock.monotonic(), BATCH):
             try:
-                self._act(self._messages.of(self.node, epoch, record, old, now))
+                self._act(self._messages.of(self.node, epoch, record, old, now, trust))
             except LinkDown:
                 break
             sent += 1
         self.board.add("uplink.published", sent)
+        if self.board.get("recorder.mended") == self.board.get("uplink.damaged"):
+            self._tell_damage(self.sender.take_damaged())
+
+    def _tell_damage(self, segment: tuple[int, int] | None) -> None:
+        """The recorder puts right what its reader has found; one segment after the other."""
+        if segment is not None:
+            self.board.set("uplink.damaged_epoch", segment[0])
+            self.board.set("uplink.damaged_first", segment[1])
+            self.board.add("uplink.damaged")
 
     def _report(self) -> None:
         """What runs here, retained, whenever control has written something new."""
@@ -352,6 +365,13 @@ class Uplink:
             return ClockTrust.UNTRUSTED
         value: Value = self.wiring.image_codec.unpack(*image).readings[self._trust_place].value
         return ClockTrust(int(value))
+
+    def _trust_now(self) -> ClockTrust:
+        """The same, read once a second: an image is too much to unpack for each record."""
+        now = clock.monotonic()
+        if now >= self._trust_again:
+            self._trusted, self._trust_again = self._trust(), now + 1.0
+        return self._trusted
 
     def _mail(self, message: dict[str, Any]) -> None:
         if self._mailbox.push(msgspec.json.encode(message)):
