@@ -251,7 +251,7 @@ class Stand:
                 elif record.kind is Kind.READINGS:
                     found = decode_field(record.payload)
                     readings[record.payload] += 1
-                    changes += len(found.changes) if isinstance(found, Readings) else 0
+                    changes += sum(len(run[0]) for run in found.runs) if isinstance(found, Readings) else 0
         return Replayed(scans, readings, changes, board["field.readings"])
 
 
