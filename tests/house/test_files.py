@@ -114,3 +114,13 @@ def test_sources_stay_short_enough_to_read() -> None:
         if (lines := path.read_text(encoding="utf-8").count("\n")) > 500
     }
     assert long == {}
+
+
+def test_pages_in_french_have_the_sections_of_the_english_ones() -> None:
+    def sections(page: Path) -> int:
+        return sum(line.startswith("## ") for line in page.read_text().splitlines())
+
+    pages = [path for path in tracked() if path.name.endswith(".fr.md")]
+    assert len(pages) >= 3
+    twins = {page: page.with_name(page.name.replace(".fr.md", ".md")) for page in pages}
+    assert [page.name for page, twin in twins.items() if sections(page) != sections(twin)] == []
