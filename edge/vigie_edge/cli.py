@@ -89,6 +89,7 @@ def _check_address(option: str, text: str) -> None:
 def check(files: Annotated[list[Path], typer.Argument(help="Gateway files or device profiles.")]) -> None:
     """Check gateway files or profiles: every problem at once, with its line; exit code 2 if there is any."""
     from vigie_edge.config import load_plan
+    from vigie_edge.loopcheck import bounds_of
     from vigie_protocols.envelope import load_key_ring
     from vigie_protocols.profile import load_profile
     from vigie_protocols.yamlfile import read_yaml
@@ -109,6 +110,9 @@ def check(files: Annotated[list[Path], typer.Argument(help="Gateway files or dev
             continue
         counts = f"{len(plan.gateway.devices)} devices, {len(plan.points)} points, {len(plan.assembly.specs)} loops"
         typer.echo(f"{file}: gateway {plan.gateway.gateway}, {counts}: good")
+        for spec in plan.assembly.specs:
+            for line in bounds_of(spec):
+                typer.echo(f"{file}: loop {spec.name}: {line}")
         uplink = plan.gateway.uplink
         if uplink is not None and uplink.keyring is not None:
             try:

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from vigie_controllers.image import PointTable
 from vigie_controllers.loops import LoopSpec, ParamError
 from vigie_controllers.registry import build_loop
+from vigie_controllers.signals.bounds import preemption_bounds
+from vigie_controllers.signals.site import SignalSite
 from vigie_protocols.errors import Problem
 from vigie_protocols.profile import PointDecl
 from vigie_protocols.yamlfile import Document, Place, problems_of
@@ -21,6 +23,13 @@ _REMEDIES = (
     ("Extra inputs", "Remove it or correct its spelling."),
     ("Field required", "Add it."),
 )
+
+
+def bounds_of(spec: LoopSpec) -> tuple[str, ...]:
+    """What a good loop promises, for whoever checks its file: how soon pre-emptions come."""
+    if spec.domain != "signal":
+        return ()
+    return preemption_bounds(SignalSite.model_validate(spec.site), spec.period_s)
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,8 @@ def test_controllers_that_nobody_knows_are_written_into_no_file(desk: Desk, tmp_
 SITE = "loops.0.site"
 PARAMS = "loops.0.controllers.0.params"
 PHASE_9 = "phase 9 is not declared"
+FIRE = {"id": "f", "kind": "emergency"}
+PREEMPTIONS = f"{SITE}.preemptions"
 PLANS = f"{PARAMS}.plans.normal"
 SITES: list[tuple[str, Changes, tuple[str, ...]]] = [
     ("actuated", {f"{SITE}.channels.0.phases": [9]}, (f"{SITE}.channels", PHASE_9)),
@@ -84,6 +86,23 @@ SITES: list[tuple[str, Changes, tuple[str, ...]]] = [
     ("actuated", {f"{SITE}.conflicts": [["g1", "nope"]]}, (f"{SITE}.conflicts", "is not declared")),
     ("actuated", {f"{SITE}.phases.0.yellow_s": 1.0}, ("phases.0.yellow_s = 1.0", "or equal to 3")),
     ("actuated", {f"{SITE}.detectors.0.fallback": "luck"}, ("fallback = 'luck'", "'recall' or 'profile'")),
+    (
+        "actuated",
+        {f"{SITE}.preemptions": [{**FIRE, "dwell_phases": [9]}]},
+        (PREEMPTIONS, "phase 9", "Use some of"),
+    ),
+    (
+        "actuated",
+        {f"{SITE}.preemptions": [{**FIRE, "dwell_phases": [1, 2]}]},
+        (PREEMPTIONS, "Name phases of one"),
+    ),
+    ("actuated", {f"{SITE}.preemptions": [FIRE]}, (PREEMPTIONS, "dwell_phases: missing", "Name the phases")),
+    (
+        "actuated",
+        {f"{SITE}.preemptions": [{"id": "f", "kind": "fire"}]},
+        ("preemptions.0.kind = 'fire'", "'rail'"),
+    ),
+    ("actuated", {f"{SITE}.preemptions": [{**FIRE, "dwell_phases": [1]}]}, ("points.preempt.f", "must be bound")),
     ("actuated", {f"{SITE}.measures_s": 1}, (f"{SITE}.measures_s = 1", "or equal to 60")),
     ("actuated", {PARAMS: {"max_green_s": {9: 30}}}, (f"{PARAMS}.max_green_s.9 = 30", PHASE_9)),
     ("actuated", {PARAMS: {"recall": {9: "min"}}}, (f"{PARAMS}.recall.9", PHASE_9)),

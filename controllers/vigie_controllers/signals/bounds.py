@@ -2,6 +2,7 @@
 
 from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.preemption import Preemption
+from vigie_controllers.signals.site import SignalSite
 
 TIMERS = 5
 """Timers that may follow one another on the way: walk, pedestrian clearance or green, yellow, red; and the input."""
@@ -37,3 +38,18 @@ def _green_s(plan: Plan, row: Preemption, p: int) -> float:
 
     peds = least(plan.walk[p], row.entry_walk_s) + least(plan.ped_clear[p], row.entry_ped_clear_s)
     return max(plan.lead[p] + least(plan.min_green[p], row.entry_min_green_s), peds)
+
+
+def preemption_bounds(site: SignalSite, scan_s: float) -> tuple[str, ...]:
+    """A sentence per pre-emption: how soon after its call its first phases are green at the latest.
+
+    Nothing for a cabinet, which pre-empts by itself. scan_s: period of the loop.
+    """
+    if site.actuation == "cabinet":
+        return ()
+    plan = Plan(site)
+    return tuple(
+        f"pre-emption {row.id}: phases {', '.join(map(str, row.track_phases or row.dwell_phases))} are green within "
+        f"{time_to_green(plan, row, scan_s):.1f} s of its call"
+        for row in site.preemptions
+    )

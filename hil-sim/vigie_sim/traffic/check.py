@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from vigie_controllers.signals.bounds import preemption_bounds
+from vigie_controllers.signals.checks import check_site
 from vigie_controllers.signals.site import SignalSite
 from vigie_protocols.errors import InputError, Problem
 from vigie_protocols.gateway import load_gateway
@@ -41,8 +45,9 @@ def _numbers(row: Sequence[int]) -> str:
 def check_gateway(junctions: Sequence[Junction], file: Path) -> list[str]:
     """Compare a gateway file's conflicts with the network's.
 
-    Returns what the file forbids beyond the network (lawful, said for information). Raises InputError for
-    every conflict that the file lacks, every loop that fits no junction, and every site that is none.
+    Returns what the file forbids beyond the network (lawful, said for information), and how soon its
+    pre-emptions come. Raises InputError for every conflict that the file lacks, every loop that fits no
+    junction, and every site that is none.
     """
     configuration = load_gateway(file)
     by_name = {junction.name: junction for junction in junctions}
@@ -60,7 +65,15 @@ def check_gateway(junctions: Sequence[Junction], file: Path) -> list[str]:
                         f"Use one of {known}.")
             )  # fmt: skip
             continue
-        site = SignalSite.model_validate(loop["site"])
+        try:
+            site = SignalSite.model_validate(loop.get("site"))
+            check_site(site)
+        except ValueError as error:  # pydantic's own is one
+            problems += _wrong_site(str(file), where, error)
+            continue
+        notes.extend(
+            f"{junction.name}: {line}" for line in preemption_bounds(site, float(loop.get("period_s", 0.0)))
+        )
         wanted = {frozenset(pair) for pair in junction.site.conflicts}
         found = {frozenset(pair) for pair in site.conflicts}
         for pair in sorted(map(sorted, wanted - found)):
@@ -75,3 +88,17 @@ def check_gateway(junctions: Sequence[Junction], file: Path) -> list[str]:
     if problems:
         raise InputError(problems)
     return sorted(notes)
+
+
+def _wrong_site(file: str, where: str, error: ValueError) -> list[Problem]:
+    """What makes a site none, field by field; the remedy is what stands behind a semicolon, if anything."""
+    if isinstance(error, ValidationError):
+        return [
+            Problem(file, ".".join((f"{where}.site", *map(str, one["loc"]))), repr(one["input"])[:80], one["msg"],
+                    "Correct the value.")
+            for one in error.errors()
+        ]  # fmt: skip
+    field, _, rest = str(error).partition(": ")
+    reason, _, advice = rest.partition("; ")
+    remedy = f"{advice[:1].upper()}{advice[1:]}." if advice else "Correct the value."
+    return [Problem(file, f"{where}.{field}", "", reason, remedy)]

@@ -51,6 +51,31 @@ def test_a_gateway_file_that_forgets_a_conflict_is_refused(tmp_path: Path) -> No
     assert f"[{lost[0]}, {lost[1]}]" in err
 
 
+def test_the_bound_of_each_pre_emption_is_told_and_a_wrong_site_is_refused(tmp_path: Path) -> None:
+    call("gateways", NET, str(tmp_path))
+    file = tmp_path / "gw-b.yaml"
+    document = yaml.safe_load(file.read_text())
+    site = document["loops"][0]["site"]
+    site["preemptions"] = [{"id": "fire", "kind": "emergency", "dwell_phases": [site["phases"][0]["id"]]}]
+    file.write_text(yaml.safe_dump(document))
+    code, out, _ = call("matrix", NET, "--check", str(file))
+    assert code == 0
+    assert "pre-emption fire: phases 1 are green within " in out
+    site["preemptions"][0]["dwell_phases"] = [77]
+    site["phases"][0]["yellow_s"] = 3
+    for wrong, said in (
+        (
+            document,
+            "site.preemptions: preemption 'fire': dwell_phases: phase 77 is not declared. Use some of",
+        ),
+        ({**document, "loops": [{**document["loops"][0], "site": {"phases": 3}}]}, "loops.0.site.phases = 3"),
+    ):
+        file.write_text(yaml.safe_dump(wrong))
+        code, _, err = call("matrix", NET, "--check", str(file))
+        assert code == 2
+        assert said in err
+
+
 @pytest.mark.parametrize("command", ["matrix", "serve"])
 def test_bad_input_is_one_message_and_exit_code_2(tmp_path: Path, command: str) -> None:
     code, _, err = call(command, str(tmp_path / "nothing.sumocfg"))
