@@ -57,6 +57,16 @@ def test_an_unknown_area_is_named_with_those_there_are() -> None:
     assert "nothing" in done.stderr and "lockstep" in done.stderr and "Traceback" not in done.stderr
 
 
+def test_the_same_requests_without_a_guard_are_found_unlawful() -> None:
+    from vigie_sim.bench.guard import CASES, attacked, obeyed
+
+    for case in CASES:
+        assert obeyed(case, 1)["violations"] > 100
+        counts = attacked(case, 3, scans=2_000)
+        assert counts["violations"] == 0
+        assert counts["transitions"] > 100
+
+
 def test_median_and_percentiles_are_by_nearest_rank() -> None:
     values = [float(number) for number in range(1, 101)]
     assert median(values) == 50.5

@@ -102,7 +102,11 @@ SITES: list[tuple[str, Changes, tuple[str, ...]]] = [
         {f"{SITE}.preemptions": [{"id": "f", "kind": "fire"}]},
         ("preemptions.0.kind = 'fire'", "'rail'"),
     ),
-    ("actuated", {f"{SITE}.preemptions": [{**FIRE, "dwell_phases": [1]}]}, ("points.preempt.f", "must be bound")),
+    (
+        "actuated",
+        {f"{SITE}.preemptions": [{**FIRE, "dwell_phases": [1]}]},
+        ("points.preempt.f", "must be bound"),
+    ),
     ("actuated", {f"{SITE}.measures_s": 1}, (f"{SITE}.measures_s = 1", "or equal to 60")),
     ("actuated", {PARAMS: {"max_green_s": {9: 30}}}, (f"{PARAMS}.max_green_s.9 = 30", PHASE_9)),
     ("actuated", {PARAMS: {"recall": {9: "min"}}}, (f"{PARAMS}.recall.9", PHASE_9)),

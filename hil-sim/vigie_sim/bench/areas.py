@@ -42,10 +42,17 @@ def _traffic(figures: Figures) -> None:
     area(figures)
 
 
+def _guard(figures: Figures) -> None:
+    from vigie_sim.bench.guard import guard
+
+    guard(figures)
+
+
 AREAS: dict[str, Area] = {
     "lockstep": _lockstep,
     "agent": _agent,
     "edge": _edge,
     "independent": _independent,
     "traffic": _traffic,
+    "guard": _guard,
 }

@@ -67,7 +67,7 @@ class Adversary:
         self.eager = seed % 8 != 0
         self.restarts, self.breaks = restarts, breaks
         self.frame = self._frame(())
-        self.scans = 0
+        self.scans = self.restarted = 0
         self.watch = _Watch(self.site, self.plan)
 
     @property
@@ -167,6 +167,7 @@ class Adversary:
         return SignalWants(hold, force_off, omit, call, ped)
 
     def _restart(self) -> None:
+        self.restarted += 1
         state = self.guard.snapshot()
         self.guard = SignalGuard(self.site)
         kind = self.dice.random()
@@ -209,6 +210,7 @@ class _Watch:
         self._served = False
         self._scan_s = 0.0
         self.tightest = float("inf")
+        self.served = 0
         self._seen: tuple[object, ...] = ()
 
     def look(self, one: Adversary) -> None:
@@ -256,6 +258,7 @@ class _Watch:
                 if wanted >> p & 1
             )
             if self._served:
+                self.served += 1
                 self.tightest = min(self.tightest, bound - late)
         if not self._served and late > bound:
             one.faults.append(
