@@ -307,11 +307,11 @@ class GuardedLoop(Generic[I, O]):
             if broken is not None:
                 interventions.append(Intervention("invariant", self.name, broken))
                 outputs = domain.failsafe()
-                self.replaced("the fail-safe was shown")
+                self._tripped(now, unlawful=True)
         except Exception as error:  # noqa: BLE001 - the guard must answer every scan, whatever broke in it
             interventions.append(Intervention("guard-fault", self.name, f"{type(error).__name__}: {error}"))
             outputs = domain.failsafe()
-            self.replaced("the fail-safe was shown")
+            self._tripped(now, unlawful=False)
         decisions.extend(outputs.decisions)
         self._active = active
         observed = self._observe(now, clock, outputs, decisions)
@@ -333,6 +333,13 @@ class GuardedLoop(Generic[I, O]):
         """What the devices show and when that may end."""
         speaker = self.kinds[self._active].name if self._active >= 0 else ""
         return self.domain.outlook(now, clock, period_s, speaker)
+
+    def _tripped(self, now: float, unlawful: bool) -> None:
+        """The fail-safe is shown in the place of what the guard gave; some guards latch that."""
+        self.replaced("the fail-safe was shown")
+        tripped = getattr(self.domain.guard, "tripped", None)
+        if tripped is not None:
+            tripped(now, unlawful)
 
     def replaced(self, why: str) -> None:
         """Tell the guard that the devices were given other values than its outputs; most guards need not know."""

@@ -71,6 +71,9 @@ class Engine(EngineState):
         """Back to flash and through the start-up: what the street shows is no longer what stands here."""
         if self.mode not in ("flash", "dark"):
             self._extinguish(now, None)
+            self.lamps = tuple(
+                self.lamp
+            )  # now: a stop that stands may keep the next step from changing anything
             self.wake = NEVER
 
     # -- modes ---------------------------------------------------------------------------------------

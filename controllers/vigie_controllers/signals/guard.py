@@ -28,6 +28,8 @@ from vigie_controllers.signals.words import (
 )
 from vigie_protocols.points import Quality
 
+FAILURES, FAILURES_S = 3, 3600.0
+"""So many failures of the guard itself within so long are no accident: it flashes until somebody resets it."""
 RESTART_FLASH_S = 3.0
 """Least flash after a restart whose lamps cannot be read: drivers must notice that something changed."""
 _GREEN = int(PhaseState.GREEN)
@@ -53,6 +55,9 @@ class SignalGuard:
         self._refused = 0
         self._mute = False
         self._replaced = ""
+        self._trip = ""
+        self._failures: list[float] = []
+        self._ran = False
         self._ask = Ask()
         self._due = NEVER
         self._wanted: SignalWants | None = None
@@ -93,6 +98,7 @@ class SignalGuard:
             plant.step(now, ask, stop)
         if plant.mode != mode:
             decisions.append(Decision("signal.guard", "junction", plant.mode, self._cause(stop)))
+        self._ran = self._ran or plant.mode == "run"
         self._waiting.update(now, plant, self.bank)
         self._note_failed(decisions)
         self.status = self._status()
@@ -115,6 +121,20 @@ class SignalGuard:
         self._replaced = why
         self._due = NEVER
 
+    def tripped(self, now: float, unlawful: bool) -> None:
+        """What this guard gave was not shown: unlawful, or it failed. Latched at once, or at the third time.
+
+        One failure goes from the first scan that fails to the next service; three of them within an hour latch.
+        """
+        if unlawful:
+            self._trip = "the output check refused what the guard gave"
+        elif self._ran:
+            self._failures = [*(at for at in self._failures if now - at < FAILURES_S), now]
+            if len(self._failures) >= FAILURES:
+                self._trip = "the guard failed three times within an hour"
+        self._ran = False
+        self._due = NEVER
+
     def _restart(self, now: float, plant: Engine | Cabinet, notes: list[Intervention]) -> None:
         why, self._replaced = self._replaced, ""
         if isinstance(plant, Engine) and self._begun:
@@ -127,6 +147,8 @@ class SignalGuard:
         plant = self._plant
         running = self._lamps and plant.mode in ("run", "all-red", "closing")
         stop = self._stops.look(now, frame, self._lamps and self._begun, running) or self._preempt.stop
+        if self._trip:
+            stop = Stop("guard-trip", self._trip, at_once=True)
         if isinstance(plant, Engine) and not self._begun:
             if self._begin(now, plant, frame):
                 self._begun = True
@@ -327,12 +349,18 @@ class SignalGuard:
         return self._quiet
 
     def latched(self) -> tuple[tuple[str, str, str], ...]:
-        """The monitor's trip, which is reset in the cabinet, and calls that never end, until their input goes off."""
-        fault = (("junction", "monitor-fault", "the conflict monitor has tripped"),)
-        return (fault if self._stops.fault else ()) + self._preempt.stuck()
+        """Our own trip, until somebody resets it; the monitor's, which is reset in the cabinet; stuck calls."""
+        found = [("junction", "guard-trip", self._trip)] if self._trip else []
+        if self._stops.fault:
+            found.append(("junction", "monitor-fault", "the conflict monitor has tripped"))
+        return (*found, *self._preempt.stuck())
 
     def reset_latched(self, subject: str) -> bool:
-        """Never from here: raises ValueError, since monitor and inputs are reset where they stand."""
+        """Clear our own trip; True when there was one. ValueError for what is reset where it stands."""
+        if subject == "junction" and self._trip:
+            self._trip, self._failures = "", []
+            self._due = NEVER
+            return True
         if subject == "junction" and self._stops.fault:
             raise ValueError("the conflict monitor is reset at its cabinet; the guard follows by itself")
         if any(subject == one for one, _, _ in self._preempt.stuck()):
@@ -356,6 +384,9 @@ class SignalGuard:
             "refused": self._refused,
             "mute": self._mute,
             "replaced": self._replaced,
+            "trip": self._trip,
+            "failures": list(self._failures),
+            "ran": self._ran,
         }
 
     def restore(self, state: State) -> None:
@@ -364,6 +395,7 @@ class SignalGuard:
         self.bank.restore(state["bank"])
         if "preempt" in state:  # absent from what an older version left
             self._preempt.restore(state["preempt"])
+        self._trip = state.get("trip", "")
         self._restarted = True
 
     def resume(self, state: State) -> None:
@@ -376,6 +408,7 @@ class SignalGuard:
         self._stop = None if state["stop"] is None else Stop(*state["stop"])
         self._begun, self._restarted = state["begun"], state["restarted"]
         self._helped, self._refused, self._mute = state["helped"], state["refused"], state["mute"]
-        self._replaced = state["replaced"]
+        self._replaced, self._trip = state["replaced"], state["trip"]
+        self._failures, self._ran = list(state["failures"]), state["ran"]
         self.status = self._status()
         self._due = NEVER

@@ -13,7 +13,7 @@ from typing import Any
 
 from vigie_controllers.signals.bounds import time_to_green
 from vigie_controllers.signals.guard import SignalGuard
-from vigie_controllers.signals.invariant import Invariant
+from vigie_controllers.signals.invariant import Invariant, flash_lamps
 from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.site import SignalSite
 from vigie_controllers.signals.words import Frame, SignalInputs, SignalWants
@@ -22,7 +22,7 @@ from vigie_sim.traffic.cabinet import program_card
 from vigie_sim.traffic.judge import GREEN, Judge
 from vigie_sim.traffic.monitor import Monitor
 
-STEPS = (0.1, 0.5, *(1.0,) * 8)
+STEPS = (0.1, 0.5, 1.0, 1.0, 1.0, 2.0, 2.0, 2.5, 3.0, 3.0)
 """Seconds between scans, drawn now and then."""
 _CLOCK = Reading(1_750_000_000.0)
 _VALUES: tuple[Value, ...] = (True, False, True, False, -3, "x", float("nan"), 7)
@@ -143,6 +143,8 @@ class Adversary:
             self.fault = dice.random() < 0.5
             self.panel = dice.choice([0, 1, 2, 3, 4, 9])
             self.frame = self._frame(())
+        elif 0.985 < luck < 0.99 and self.restarts:
+            self._expire()
         elif luck > 0.99 and self.restarts:
             self._restart()
 
@@ -165,6 +167,13 @@ class Adversary:
             )
         hold, force_off, omit, call, ped = (some(0.0, 0.2, 0.5, 1.0) for _ in range(5))
         return SignalWants(hold, force_off, omit, call, ped)
+
+    def _expire(self) -> None:
+        """Outputs were not renewed in time: the street has been given the safe values, flash, meanwhile."""
+        self.guard.replaced("outputs expired")
+        self.judge.forget()
+        self.monitor.show(self.now, flash_lamps(self.site))
+        self.lamps = ()
 
     def _restart(self) -> None:
         self.restarted += 1

@@ -9,7 +9,7 @@ from tests.controllers.signals.monitor import Monitor
 from tests.controllers.signals.sites import checked, frame, inputs, one_ring, reading
 
 from vigie_controllers.signals.guard import SignalGuard
-from vigie_controllers.signals.words import Lamp, PhaseState, SignalWants
+from vigie_controllers.signals.words import Lamp, PanelMode, PhaseState, SignalWants
 from vigie_protocols.points import Quality, Value
 
 
@@ -325,6 +325,18 @@ def test_lamps_that_nobody_can_read_any_more_lead_to_flash_and_a_new_start() -> 
     assert not hand.green()
     hand.read = ()
     hand.wait(1)
+    assert not hand.monitor.faults
+
+
+def test_outputs_that_expired_on_the_way_to_flash_are_never_shown_again() -> None:
+    hand = Hand(one_ring(2, ped=False))
+    hand.wait(1)
+    hand.extra = {"panel": reading(int(PanelMode.HAND))}
+    hand.run(0.5)  # phase 1 is still kept for its minimum green
+    hand.guard.replaced("no scan for 3.0 s, so outputs expired")
+    hand.monitor.forget()
+    hand.run(30)
+    assert set(hand.lamps) == {Lamp.FLASH_RED}
     assert not hand.monitor.faults
 
 

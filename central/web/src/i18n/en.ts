@@ -187,6 +187,7 @@ export const en: Dictionary = {
     "detector-back": "detector back",
     "lamp-feedback": "lamp feedback",
     "monitor-fault": "conflict monitor tripped",
+    "guard-trip": "guard tripped",
     preempted: "pre-empted",
     "preempt-input": "pre-emption input",
     "preempt-max-presence": "pre-emption maximum presence",

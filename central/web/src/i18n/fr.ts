@@ -187,6 +187,7 @@ export const fr = {
     "detector-back": "détecteur rétabli",
     "lamp-feedback": "lampe contraire à la commande",
     "monitor-fault": "moniteur de conflits déclenché",
+    "guard-trip": "garde-fou déclenché",
     preempted: "préemption",
     "preempt-input": "entrée de préemption",
     "preempt-max-presence": "présence maximale de la préemption",
