@@ -22,6 +22,12 @@ test("a sentence within a sentence is translated too, or nothing is", () => {
   assert.equal(french("latched: something new"), null);
 });
 
+test("what a link says of a device that is gone is told too", () => {
+  assert.equal(french("192.0.2.7:502: Connection refused"), "192.0.2.7:502\u00a0: connexion refusée");
+  assert.equal(french("holding 4: function 3: illegal data address"), "registre 4\u00a0: fonction 3\u00a0: adresse interdite");
+  assert.equal(french("session ended: the node said so"), "session terminée\u00a0: la passerelle l’a annoncé");
+});
+
 test("what is not known is left alone, and nothing makes it throw", () => {
   const odd = ["", " ", "{s}", "$&", "(", "constructor", "__proto__", "a".repeat(100_000), "latched: ".repeat(50), "\u0000\n"];
   for (const said of [...odd, null, undefined, 7, {}, []]) assert.equal(french(said), null);
