@@ -12,10 +12,29 @@ import typer
 
 from vigie_edge.journal.journal import list_segments
 from vigie_edge.journal.segment import Kind, scan_records
+from vigie_edge.language import say
 from vigie_edge.records import Scan, decode_control
 from vigie_protocols.errors import input_error
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Gateway file (YAML).", exists=False)]
+_NAMES = {
+    "greens": ("verts", "greens"),
+    "green_s": ("secondes de vert", "seconds of green"),
+    "gap_outs": ("fins d’intervalle", "gap outs"),
+    "max_outs": ("verts maximaux", "max outs"),
+    "force_offs": ("fins imposées", "force-offs"),
+    "green_occupancy": ("occupation au vert", "occupancy in green"),
+    "red_occupancy": ("occupation au début du rouge", "occupancy at the start of red"),
+    "split_failures": ("verts insuffisants", "split failures"),
+    "arrivals": ("arrivées", "arrivals"),
+    "arrivals_on_green": ("part des arrivées au vert", "share of arrivals on green"),
+    "ped_services": ("services piétons", "pedestrian services"),
+    "ped_delay_s": ("attente moyenne des piétons, s", "mean pedestrian wait, s"),
+    "ped_delay_max_s": ("attente la plus longue des piétons, s", "longest pedestrian wait, s"),
+    "queue_max": ("file la plus longue, véh.", "longest queue, veh"),
+    "delay_veh_s": ("retard, véh·s", "delay, veh s"),
+}
+"""What people are told each figure is: French, English."""
 HEADER = ("time", "device", "event_code", "parameter")
 """The columns that ATSPM tools read: an instant, a signal, a code of the public enumeration, its parameter."""
 
@@ -25,7 +44,7 @@ def events(
     loop: Annotated[str, typer.Option(help="One junction's loop; all when empty.")] = "",
     since: Annotated[str, typer.Option(help="ISO 8601, UTC unless it says otherwise.")] = "",
 ) -> None:
-    """High-resolution signal events as CSV: time, device, event code, parameter."""
+    """Événements de feux / High-resolution signal events as CSV: time, device, event code, parameter."""
     start = 0.0
     if since:
         try:
@@ -74,12 +93,12 @@ def _ask(config: Path, action: str) -> dict[str, Any]:
 
 
 def spat(config: Config) -> None:
-    """Signal phase and timing of a running agent's junctions (SAE J2735), as JSON."""
+    """Phases et temps des carrefours / Signal phase and timing of the junctions (SAE J2735), as JSON."""
     typer.echo(json.dumps(_ask(config, "spat")["intersections"]))
 
 
 def measures(config: Config, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """What a running agent's junctions measured: the last whole period and the one under way."""
+    """Mesures des carrefours / What the junctions measured in the last whole period and so far in this one."""
     told = _ask(config, "measures")["measures"]
     if as_json:
         typer.echo(json.dumps(told))
@@ -97,11 +116,13 @@ def _print(loop: str, told: dict[str, Any]) -> None:
         phase, _, what = name.partition("/")
         phases.setdefault(what, {})[phase] = (told["last"].get(name), value)
     first = next(iter(phases.values()), {})
-    ended = instant(int(told["ended_utc"] * 10)) if told["last"] else "none yet"
-    title = f"{loop}: last period (ended {ended}) / so far"
-    table = Table("measure", *(f"phase {number}" for number in first), title=title)
+    ended = instant(int(told["ended_utc"] * 10)) if told["last"] else say("aucune encore", "none yet")
+    last_period, so_far = say("dernière période", "last period"), say("période en cours", "so far")
+    title = f"{loop}: {last_period} ({ended}) / {so_far}"
+    table = Table(say("mesure", "measure"), *(f"phase {number}" for number in first), title=title)
     for what, row in phases.items():
-        table.add_row(what, *(f"{_figure(last)} / {_figure(now)}" for last, now in row.values()))
+        name = say(*_NAMES[what]) if what in _NAMES else what
+        table.add_row(name, *(f"{_figure(last)} / {_figure(now)}" for last, now in row.values()))
     Console().print(table)
 
 

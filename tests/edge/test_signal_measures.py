@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import pytest
 from typer.testing import CliRunner
 
 from vigie_controllers.loops import ControllerSpec
 from vigie_controllers.signals.measures.codes import Code
+from vigie_controllers.signals.measures.figures import NAMES
 from vigie_edge.births import Births
 from vigie_edge.cli import app
 from vigie_edge.config import Plan, load_plan
@@ -20,6 +22,7 @@ from vigie_edge.memory.image import Columns
 from vigie_edge.processes.control import Control
 from vigie_edge.processes.recorder import Recorder
 from vigie_edge.replay import Replay
+from vigie_edge.signalview import _NAMES, _print
 from vigie_edge.telemetry_records import Samples, samples_decoder
 from vigie_edge.wiring import Bells, Wiring, prepare_runtime
 from vigie_protocols.points import ClockTrust
@@ -124,3 +127,19 @@ def test_events_and_figures_leave_the_gateway_and_replay_bit_for_bit(tmp_path: P
     later = CliRunner().invoke(app, ["events", str(tmp_path / "journal"), "--since", "2025-06-15T15:08:00"])
     assert 0 < len(later.stdout.splitlines()) - 1 < len(rows)
     assert all(row >= "2025-06-15T15:08:00.0Z" for row in later.stdout.splitlines()[1:])
+
+
+def test_people_read_the_figures_in_their_language(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert set(_NAMES) == set(NAMES)
+    told = {"last": {"1/greens": 12.0}, "ended_utc": UTC, "so_far": {"1/greens": 3.0, "1/ped_delay_s": None}}
+    for language, words in (
+        ("fr", ("mesure", "verts", "attente moyenne")),
+        ("en", ("measure", "greens", "mean")),
+    ):
+        monkeypatch.setenv("VIGIE_LANG", language)
+        _print("coin", told)
+        shown = capsys.readouterr().out
+        assert "12 / 3" in shown and "- / -" in shown and "2025-06-15T15:06:40.0Z" in shown
+        assert [word for word in words if word not in shown] == []
