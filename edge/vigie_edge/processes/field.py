@@ -52,7 +52,7 @@ class FieldState:
         self._spans: dict[tuple[int, ...], tuple[int, int] | None] = {}
         self._utc_place = self.plan.table.index[CLOCK_UTC]
         self._trust_place = self.plan.table.index[CLOCK_TRUST]
-        self._urgent = {
+        self.urgent = {
             FIRST_DEVICE_POINT + place for place, decl in enumerate(self.plan.points) if decl.urgent
         }
         self.urgent_change = False
@@ -104,7 +104,7 @@ class FieldState:
             self._spans.clear()
         first = indices[0] + FIRST_DEVICE_POINT if indices else 0
         places = range(first, first + len(indices))
-        watched = self._pulses.watched | self._urgent
+        watched = self._pulses.watched | self.urgent
         plain = [index + FIRST_DEVICE_POINT for index in indices] == list(places)
         found = (first, places.stop) if plain and watched.isdisjoint(places) else None
         self._spans[indices] = found
@@ -155,7 +155,7 @@ class FieldState:
             sources[place] = source
             arrivals[place] = arrival
             places.append(place)
-            if place in self._urgent:
+            if place in self.urgent:
                 self.urgent_change = True
         if places:
             self._runs.append((places, [values[place] for place in places], quality, source, arrival))

@@ -7,9 +7,10 @@ of each output. Expiry runs beside them and waits for no device.
 import asyncio
 import contextlib
 import dataclasses
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import msgspec
 
 from vigie_edge import clock
 from vigie_edge.memory.image import OutputFrame
@@ -86,7 +87,7 @@ def tell_links(runtime: Path, drivers: Mapping[str, Driver], now: float) -> None
         for name, driver in drivers.items()
     }
     with contextlib.suppress(OSError):
-        write_atomic(runtime / LINKS_FILE, json.dumps(told).encode(), durable=False)
+        write_atomic(runtime / LINKS_FILE, msgspec.json.encode(told), durable=False)
 
 
 class WallField:
@@ -160,9 +161,10 @@ class WallField:
         self._dirty.set()
         scan_s = self.wiring.plan.gateway.scan_s
         share_s = min(SHARE_S, scan_s / 10)
+        not_before = 0.0
         while True:
             await self._dirty.wait()
-            await self._unless_urgent(share_s)
+            await self._unless_urgent(max(share_s, not_before - clock.monotonic()))
             self._dirty.clear()
             begun = clock.monotonic()
             self.state.publish(0, begun, clock.utc_now())
@@ -170,10 +172,13 @@ class WallField:
                 self.state.urgent_change = False
                 self._urgent.clear()
                 self.wiring.bells.control.ring()
-            spent = clock.monotonic() - begun
-            await self._unless_urgent(min(spent / PACKING_SHARE, PUBLISH_S, scan_s / 2))
+            ended = clock.monotonic()
+            not_before = ended + min((ended - begun) / PACKING_SHARE, PUBLISH_S, scan_s / 2)
 
     async def _unless_urgent(self, seconds: float) -> None:
+        if not self.state.urgent:
+            await asyncio.sleep(seconds)
+            return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._urgent.wait(), seconds)
 

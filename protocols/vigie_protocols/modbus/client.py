@@ -28,7 +28,7 @@ from vigie_protocols.turn import Turn
 
 EARLY_S: Final = 0.0015
 """Timers of event loops are whole milliseconds and may ring early: what is due this soon is due now."""
-SLOT_S: Final = 0.02
+SLOT_S: Final = 0.05
 """Phases are multiples of it: devices polled in one slot share the wake-ups, which cost more than requests."""
 READY_S: Final = 0.05
 """Seconds between two tries while somebody waits for the link."""
@@ -332,7 +332,7 @@ def _no_answer(error: VigieError) -> bool:
 def _next_due(due: float, now: float, block: Block) -> float:
     """The next instant of the block's own grid after ``now``: no drift, no crowd after a stall."""
     base = block.phase * block.rate_s
-    if block.rate_s >= 5 * SLOT_S:
+    if block.rate_s >= 2 * SLOT_S:
         base = SLOT_S * (base // SLOT_S)
     return base + block.rate_s * ((max(due, now + EARLY_S) - base) // block.rate_s + 1)
 
