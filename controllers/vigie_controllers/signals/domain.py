@@ -78,6 +78,8 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         self._observer = Observer(site, self.guard)
         self.measured = self._observer.names
         self._bound = {one.id: points[f"detector.{one.id}"] for one in site.detectors}
+        self._callers = {one.id: points[f"preempt.{one.id}"] for one in site.preemptions}
+        self._doubtful: Mapping[str, str] = {}
         self.audience = tuple(one.neighbour for one in site.downstream)
         self.sources = tuple(dict.fromkeys(one.neighbour for one in site.upstream))
         self._sources = frozenset((one.neighbour, one.loop) for one in site.upstream)
@@ -188,18 +190,25 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         return None if self.site.actuation == "cabinet" else self._invariant.unlawful(outputs.lamps)
 
     def conditions(self) -> Mapping[str, str]:
-        """Detectors that are not believed, by their points.
+        """Detectors and calls of pre-emptions that are not believed, by their points.
 
-        When none can be read at all their device is down, which is told as that and not once per detector.
+        When no detector can be read at all their device is down, which is told as that and not once per detector.
         """
-        failed = self.guard.bank.failed
-        if failed is self._failed:
+        failed, doubtful = self.guard.bank.failed, self.guard.doubtful
+        if failed is self._failed and doubtful is self._doubtful:
             return self._conditions
-        self._failed = failed
-        if len(failed) < len(self._bound) or any(why != NO_READING for why in failed.values()):
-            self._conditions = {
+        self._failed, self._doubtful = failed, doubtful
+        if len(failed) == len(self._bound) and all(why == NO_READING for why in failed.values()):
+            failed = {}
+        self._conditions = {
+            **{
                 self._bound[name]: f"is not believed (detector {name}: {why})" for name, why in failed.items()
-            }
+            },
+            **{
+                self._callers[name]: f"is not believed (pre-emption {name}: {why})"
+                for name, why in doubtful.items()
+            },
+        }
         return self._conditions
 
     def observe(

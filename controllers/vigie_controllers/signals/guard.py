@@ -6,6 +6,7 @@ allows. That apart it grants nothing that no controller asked for. Without any c
 service of all phases.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from vigie_controllers.contract import Decision, Intervention, State, Verdict
@@ -347,6 +348,11 @@ class SignalGuard:
             self._beat = beat
             self._quiet = Verdict(replace(self._quiet.outputs, heartbeat=beat))
         return self._quiet
+
+    @property
+    def doubtful(self) -> Mapping[str, str]:
+        """Pre-emptions whose call is not believed, and why. The same object while nothing changed."""
+        return self._preempt.doubtful
 
     def latched(self) -> tuple[tuple[str, str, str], ...]:
         """Our own trip, until somebody resets it; the monitor's, which is reset in the cabinet; stuck calls."""

@@ -24,6 +24,7 @@ class Preemptor:
 
     active: place of the one that holds the junction, or -1; stage: see above; since: when the stage began,
     in ``dwell`` when its phases were first all green, None before. version: counts every change of these.
+    doubtful: calls that are not believed, by id, and why; a new object whenever it changes.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -47,6 +48,7 @@ class Preemptor:
         self.stage = IDLE
         self.since: float | None = None
         self._entered = 0.0
+        self.doubtful: dict[str, str] = {}
         self.version = 0
 
     # -- what the guard asks ---------------------------------------------------------------------------
@@ -90,6 +92,9 @@ class Preemptor:
         """Take up the inputs and the phases as the last scan left them."""
         for k in range(len(self._rows)):
             self._listen(k, now, readings[k], notes)
+        doubtful = {row.id: why for k, row in enumerate(self._rows) if (why := self._doubt(k))}
+        if doubtful != self.doubtful:
+            self.doubtful = doubtful
         if self._cabinet:
             called = next((k for k in range(len(self._rows)) if self._on_since[k] is not None), -1)
             if called != self.active:
@@ -118,6 +123,11 @@ class Preemptor:
         if self.active < 0 or self.stage == EXIT:
             return True
         return self._rows[k].rank < self._rows[self.active].rank
+
+    def _doubt(self, k: int) -> str:
+        if self._stuck[k]:
+            return f"called for more than {self._rows[k].max_presence_s:g} s"
+        return "its input cannot be read" if self._lost[k] else ""
 
     def _listen(self, k: int, now: float, reading: Reading[Value], notes: list[Intervention]) -> None:
         row, subject = self._rows[k], f"preemption {self._rows[k].id}"

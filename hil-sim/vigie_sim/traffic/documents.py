@@ -63,6 +63,8 @@ def profile_document(junction: Junction) -> dict[str, Any]:
             "Sortie {i} : véhicules arrêtés", "Exit {i}: standing vehicles", **still)  # fmt: skip
     row.add("button.{i}.call", "Buttons.Called", len(junction.crossings), "bool", "Boolean",
             "Bouton piéton {i}", "Pedestrian button {i}")  # fmt: skip
+    row.add("preempt.{i}.call", "Preempt.Calls", len(junction.site.preemptions), "bool", "Boolean",
+            "Préemption {i}", "Pre-emption {i}", urgent=True)  # fmt: skip
     if junction.site.actuation == "cabinet":
         _cabinet_rows(row, junction)
     else:
@@ -173,6 +175,8 @@ def loop_points(junction: Junction) -> dict[str, str]:
         for number, channel in enumerate(junction.site.channels, start=1):
             roles[f"channel.{channel.id}"] = f"{device}/channel.{number}.lamp"
             roles[f"lamp.{channel.id}"] = f"{device}/channel.{number}.shown"
+    for number, preemption in enumerate(junction.site.preemptions, start=1):
+        roles[f"preempt.{preemption.id}"] = f"{device}/preempt.{number}.call"
     roles["monitor.fault"] = f"{device}/monitor.fault"
     roles["mode"] = f"{device}/panel.mode"
     return roles

@@ -32,6 +32,7 @@ class IntersectionRig:
         self.period = 1.0
         """Seconds of the current tick: instants of writes lie inside it."""
         self._sensors = sensors
+        self._calls = [not one.calls_when for one in cabinet.site.preemptions]
         self._nodes = device_nodes(profile, device)
         self._decls: dict[str, tuple[str, int, PointDecl]] = {}
         for name, node in self._nodes.items():
@@ -85,6 +86,7 @@ class IntersectionRig:
             "Monitor.Cause": cabinet.monitor.cause,
             "Panel.Mode": int(cabinet.panel),
             "Heartbeat": cabinet.heartbeat,
+            **({"Preempt.Calls": list(self._calls)} if self._calls else {}),
         }
 
     def read_list(self) -> list[Value]:
@@ -144,6 +146,12 @@ class IntersectionRig:
     def panel(self, mode: Panel) -> None:
         """Somebody turns the switch."""
         self.cabinet.panel = mode
+
+    def preempt(self, name: str, called: bool) -> None:
+        """A train, an ambulance or whoever the input is for calls, or has gone."""
+        site = self.cabinet.site
+        place = [one.id for one in site.preemptions].index(name)
+        self._calls[place] = site.preemptions[place].calls_when == called
 
     def reset(self) -> None:
         """Somebody resets the latched monitor."""

@@ -353,6 +353,7 @@ def test_after_a_pre_emption_a_coordinated_plan_is_soon_in_step_again() -> None:
 def test_nothing_is_asked_of_a_cabinet_that_pre_empts_by_itself() -> None:
     raw = crossing({"id": "any", "kind": "emergency"}, actuation="cabinet")
     drive = Drive(raw, [("signal.actuated", {})], step_s=1.0)
+    assert not drive.domain.conditions()
     drive.put({f"phase.{n}.state": int(Lamp.GREEN if n == 1 else Lamp.RED) for n in (1, 2, 3)})
     drive.put({"preempt.any": False})
     drive.run(60)
@@ -361,6 +362,12 @@ def test_nothing_is_asked_of_a_cabinet_that_pre_empts_by_itself() -> None:
     drive.run(2)
     assert not any(drive.written.values())
     assert drive.domain.guard.status.preemption == "any"
-    drive.put({"preempt.any": False})
+    drive.put({"preempt.any": False}, bad=True)
     drive.run(2)
     assert any(drive.written.values())
+    assert drive.domain.conditions() == {
+        "jct/preempt.any": "is not believed (pre-emption any: its input cannot be read)"
+    }
+    drive.put({"preempt.any": False})
+    drive.run(1)
+    assert not drive.domain.conditions()
