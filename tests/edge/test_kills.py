@@ -133,9 +133,9 @@ def test_a_new_supervisor_takes_over_living_children_and_no_scan_is_missed(tmp_p
         assert {name: told[name]["pid"] for name in before} == before
         assert all(told[name]["adopted"] and told[name]["restarts"] == 0 for name in before)
         # The new supervisor rings and is rung: a lease goes to the old control and its answer comes back.
-        given = agent.ask("lease.take", forces={"basin/gate.command": 40.0}, reason="test", ttl_s=60)
+        given = agent.ask("lease.take", forces={"basin/gate.command": 96.0}, reason="test", ttl_s=600)
         assert given["ok"]
-        until(lambda: float(site.values()["basin/gate.command"]) == 40.0, why="for the lease at the device")
+        until(lambda: float(site.values()["basin/gate.command"]) == 96.0, why="for the lease at the device")
         # It sees the end of a child that is not its own, and starts another.
         agent.kill("recorder")
         until(lambda: agent.status()["processes"]["recorder"]["restarts"] == 1)

@@ -98,9 +98,9 @@ def test_one_process_serves_in_wall_clock_time_and_stops_in_order(tmp_path: Path
                     or site.values()["pump-station/pump.2.command"]
                 )
             )
-            given = agent.ask("lease.take", forces={"basin/gate.command": 40.0}, reason="test", ttl_s=60)
+            given = agent.ask("lease.take", forces={"basin/gate.command": 96.0}, reason="test", ttl_s=600)
             assert given["ok"]
-            until(lambda: float(site.values()["basin/gate.command"]) == 40.0, why="for the lease")
+            until(lambda: float(site.values()["basin/gate.command"]) == 96.0, why="for the lease")
             until(lambda: any(one["what"] == "granted" for one in events(agent)), why="for the journal")
             told = agent.status()
             assert list(told["processes"]) == ["single"]
@@ -117,7 +117,7 @@ def test_one_process_serves_in_wall_clock_time_and_stops_in_order(tmp_path: Path
             until(
                 lambda: (
                     [one["forces"] for one in agent.ask("lease.list")["result"]["leases"]]
-                    == [{"basin/gate.command": 40.0}]
+                    == [{"basin/gate.command": 96.0}]
                 )
             )
             assert agent.stop() == 0

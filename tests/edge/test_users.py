@@ -110,9 +110,9 @@ def test_field_and_uplink_are_users_who_may_do_no_more_than_their_work(folder: P
 
             # And the agent works: values, a lease, links told by field, the journal read by the uplink.
             until(lambda: agent.status()["links"], why="for what field tells of its links")
-            given = agent.ask("lease.take", forces={"basin/gate.command": 40.0}, reason="test", ttl_s=60)
+            given = agent.ask("lease.take", forces={"basin/gate.command": 96.0}, reason="test", ttl_s=600)
             assert given["ok"]
-            until(lambda: float(site.values()["basin/gate.command"]) == 40.0, why="for the lease")
+            until(lambda: float(site.values()["basin/gate.command"]) == 96.0, why="for the lease")
             until(lambda: agent.counters()["uplink.beat"] > 8)
             assert {row["restarts"] for row in agent.status()["processes"].values()} == {0}
             segment = next((agent.journal / "telemetry").glob("*.seg"))
