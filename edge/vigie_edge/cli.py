@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,8 +88,10 @@ def _check_address(option: str, text: str) -> None:
 
 @app.command()
 def check(files: Annotated[list[Path], typer.Argument(help="Gateway files or device profiles.")]) -> None:
-    """Check gateway files or profiles: every problem at once, with its line; exit code 2 if there is any."""
+    """Vérifier / Check gateway files or profiles: every problem at once, with its line; exit code 2 if any."""
+    from vigie_edge.advice import gateway_advice, profile_advice
     from vigie_edge.config import load_plan
+    from vigie_edge.language import say
     from vigie_edge.loopcheck import bounds_of
     from vigie_protocols.envelope import load_key_ring
     from vigie_protocols.profile import load_profile
@@ -100,34 +103,43 @@ def check(files: Annotated[list[Path], typer.Argument(help="Gateway files or dev
             data = read_yaml(file).data
             if isinstance(data, dict) and "profile" in data:
                 profile = load_profile(file)
-                typer.echo(f"{file}: profile {profile.profile}, {len(profile.expand())} points: good")
-                if profile.watchdog is not None and profile.watchdog.none:
-                    typer.echo(f"{file}: warning: no watchdog: {profile.watchdog.none}")
+                counts = f"{len(profile.expand())} points"
+                good = say(
+                    f"profil {profile.profile}, {counts}: bon", f"profile {profile.profile}, {counts}: good"
+                )
+                typer.echo(f"{file}: {good}")
+                _warn(file, profile_advice(profile))
                 continue
             plan = load_plan(file)
         except InputError as error:
             problems += error.problems
             continue
-        counts = f"{len(plan.gateway.devices)} devices, {len(plan.points)} points, {len(plan.assembly.specs)} loops"
-        typer.echo(f"{file}: gateway {plan.gateway.gateway}, {counts}: good")
+        name, devices = plan.gateway.gateway, len(plan.gateway.devices)
+        points, loops = len(plan.points), len(plan.assembly.specs)
+        good = say(
+            f"passerelle {name}, {devices} appareils, {points} points, {loops} boucles: bon",
+            f"gateway {name}, {devices} devices, {points} points, {loops} loops: good",
+        )
+        typer.echo(f"{file}: {good}")
         for spec in plan.assembly.specs:
             for line in bounds_of(spec):
-                typer.echo(f"{file}: loop {spec.name}: {line}")
+                typer.echo(f"{file}: {say('boucle', 'loop')} {spec.name}: {line}")
         uplink = plan.gateway.uplink
-        if uplink is not None and uplink.keyring is not None:
+        if uplink is not None and uplink.keyring is not None and uplink.keyring.exists():
             try:
-                load_key_ring(uplink.keyring, plan.gateway.gateway)
+                load_key_ring(uplink.keyring, name)
             except InputError as error:
-                if uplink.keyring.exists():
-                    problems += error.problems
-                else:
-                    typer.echo(f"{file}: warning: policies and commands will be refused: {error}")
-        for device in plan.gateway.devices:
-            watchdog = plan.configuration.profiles[device.profile].watchdog
-            if watchdog is not None and watchdog.none:
-                typer.echo(f"{file}: warning: {device.name} has no watchdog: {watchdog.none}")
+                problems += error.problems
+        _warn(file, gateway_advice(plan))
     if problems:
         raise InputError(problems)
+
+
+def _warn(file: Path, advice: Iterable[str]) -> None:
+    from vigie_edge.language import say
+
+    for words in advice:
+        typer.echo(f"{file}: {say('avertissement', 'warning')}: {words}")
 
 
 def _ask(config: Path, action: str, args: dict[str, Any], holder: str = "local") -> dict[str, Any]:
@@ -136,7 +148,10 @@ def _ask(config: Path, action: str, args: dict[str, Any], holder: str = "local")
 
     answer = ask(load_gateway(config).gateway.runtime_dir, action, args, holder)
     if not answer.get("ok"):
-        sys.stderr.write(f"refused: {answer.get('code')}: {answer.get('reason')}\n")
+        from vigie_edge.language import say
+
+        refused = say("refusé", "refused")
+        sys.stderr.write(f"{refused}: {answer.get('code')}: {answer.get('reason')}\n")
         sys.exit(1)
     result: dict[str, Any] = answer.get("result", {})
     return result

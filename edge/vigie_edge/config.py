@@ -17,6 +17,7 @@ from vigie_controllers.image import PointTable
 from vigie_controllers.loops import ParamError
 from vigie_controllers.policy.document import CITY, Place
 from vigie_controllers.scan import ScanEngine
+from vigie_edge.filecheck import every_problem
 from vigie_edge.loopcheck import LoopCheck
 from vigie_edge.memory.image import layout_hash
 from vigie_protocols.errors import InputError, Problem
@@ -89,6 +90,13 @@ class Plan:
 
 def load_plan(file: Path) -> Plan:
     """Everything a gateway file says, checked together; raises InputError with every problem found."""
+    try:
+        return _load(file)
+    except InputError as error:
+        raise InputError(every_problem(file, error.problems)) from error
+
+
+def _load(file: Path) -> Plan:
     configuration = load_gateway(file)
     gateway = configuration.gateway
     table = PointTable.of((decl.name, decl.type) for decl in configuration.points)

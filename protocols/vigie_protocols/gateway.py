@@ -18,7 +18,7 @@ from vigie_protocols.profile import (
     Strict,
     load_profile,
 )
-from vigie_protocols.yamlfile import load_model, wrong
+from vigie_protocols.yamlfile import Document, Place, read_yaml, validate, wrong
 
 
 def _beside(path: Path, info: ValidationInfo) -> Path:
@@ -248,16 +248,16 @@ def gateway_points(gateway: Gateway, profiles: Mapping[str, Profile]) -> list[Po
     return [decl for device in gateway.devices for decl in profiles[device.profile].expand(device.name)]
 
 
-def profile_folders(gateway: Gateway, file: Path) -> list[Path]:
-    """Where profiles are looked for, in order.
+def profile_folders(further: Path | None, file: Path) -> list[Path]:
+    """Where profiles are looked for, in order. further: what the file's ``profiles`` names.
 
     Beside the gateway file, in the folder it names, in ``firmware-config/profiles`` of a source tree, and
     in the copy an installed wheel carries.
     """
     here = Path(__file__).resolve().parent
     folders = [file.resolve().parent, file.resolve().parent / "profiles"]
-    if gateway.profiles is not None:
-        folders.append(gateway.profiles)
+    if further is not None:
+        folders.append(further)
     return [*folders, here.parents[1] / "firmware-config" / "profiles", here / "builtin_profiles"]
 
 
@@ -272,26 +272,35 @@ def find_profile(name: str, folders: Iterable[Path]) -> Path | None:
 
 def load_gateway(file: Path) -> Configuration:
     """A gateway file and all profiles it names; raises InputError with every problem found."""
-    gateway = load_model(file, Gateway)
-    folders = profile_folders(gateway, file)
+    document = read_yaml(file)
+    gateway = validate(document, Gateway, {"base": file.resolve().parent})
+    folders = profile_folders(gateway.profiles, file)
     profiles: dict[str, Profile] = {}
     problems: list[Problem] = []
     for place, device in enumerate(gateway.devices):
-        problems.extend(_take_profile(str(file), place, gateway, folders, profiles))
+        problems.extend(take_profile(document, place, device.profile, folders, profiles))
         profile = profiles.get(device.profile)
         if profile is not None and profile.protocol != gateway.links[device.link].protocol:
-            field = f"devices.{place}.link"
             reason = f"profile {profile.profile} speaks {profile.protocol}, the link does not"
-            problems.append(Problem(str(file), field, repr(device.link), reason, "Take another link."))
+            problems.append(problem_at(document, ("devices", place, "link"), reason, "Take another link."))
     if problems:
         raise InputError(problems)
     return Configuration(file, gateway, profiles, tuple(gateway_points(gateway, profiles)))
 
 
-def _take_profile(
-    file: str, place: int, gateway: Gateway, folders: Sequence[Path], profiles: dict[str, Profile]
+def problem_at(document: Document, place: Place, reason: str, remedy: str) -> Problem:
+    """A problem of what stands at ``place`` in a file, with its line."""
+    value = document.data
+    for part in place:
+        value = value[part]
+    field = ".".join(map(str, place))
+    return Problem(document.file, field, repr(value), reason, remedy, document.line(place))
+
+
+def take_profile(
+    document: Document, place: int, name: str, folders: Sequence[Path], profiles: dict[str, Profile]
 ) -> list[Problem]:
-    name = gateway.devices[place].profile
+    """Put the profile that device ``place`` names into ``profiles``; what is wrong with it, or with its name."""
     if name in profiles:
         return []
     path = find_profile(name, folders)
@@ -299,7 +308,7 @@ def _take_profile(
         looked = ", ".join(str(folder) for folder in folders)
         reason = f"no {name}.yaml in {looked}"
         remedy = "Add the profile or its folder."
-        return [Problem(file, f"devices.{place}.profile", repr(name), reason, remedy)]
+        return [problem_at(document, ("devices", place, "profile"), reason, remedy)]
     try:
         profiles[name] = load_profile(path)
     except InputError as error:

@@ -93,6 +93,8 @@ class Watchdog(Strict):
     def _one(self) -> Self:
         if (self.point is None) == (self.none is None):
             raise wrong("name a point, or say why there is none", "Write point: NAME or none: REASON.")
+        if self.every_s > self.timeout_s / 2:
+            raise wrong("fewer than two beats within the timeout", "Shorten it, or leave it out.", "period_s")
         return self
 
     @property

@@ -85,6 +85,7 @@ def test_every_error_at_once_with_its_line(tmp_path):
         ("safe: 0, modbus", "modbus", 11, "points.3.safe", "without a safe value"),
         ("safe: false", "safe: 3", 9, "points.2.safe", "not true or false"),
         ("point: heartbeat", "point: level", 5, "watchdog.point", "not a writable"),
+        ("timeout_s: 10}", "timeout_s: 10, period_s: 6}", 5, "watchdog.period_s", "fewer than two beats"),
         ("watchdog: {point: heartbeat, timeout_s: 10}\n", "", 1, "watchdog", "missing although"),
         ("{table: coil, address: 0}", "{table: input, address: 0}", 10, "points.2.modbus", "input table"),
         ("range: [0, 8]", "range: [8, 0]", 7, "points.0.range", "above the high end"),
