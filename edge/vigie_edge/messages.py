@@ -82,10 +82,8 @@ class Messages:
         self, node: EdgeNode, epoch: int, index: int, samples: Samples, stamp: int, now: int
     ) -> list[EdgeAction] | None:
         """Live samples that are all good, which is nearly every record; None: they take the long way."""
-        if not samples.samples:
-            return None
-        names, values, qualities = zip(*samples.samples, strict=True)
-        if qualities.count(_GOOD) != len(qualities):
+        names, values = samples.names, samples.values
+        if not names or not samples.qualities.count(_GOOD) == len(names) == len(values):
             return None
         try:
             return node.current(samples.device, (*_KEY, *names), (epoch, index, *values), stamp, now)

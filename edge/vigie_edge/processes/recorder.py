@@ -22,13 +22,14 @@ from vigie_edge.journal.segment import Kind
 from vigie_edge.processes.stop import StopFlag
 from vigie_edge.statefiles import AcknowledgedFile, StateFile
 from vigie_edge.telemetry import Publisher, Sample
-from vigie_edge.telemetry_records import Event, Samples
+from vigie_edge.telemetry_records import Event, Samples, samples_of
 from vigie_edge.wiring import RING_BYTES, UPLINK_FOLDER, Wiring
 from vigie_protocols.errors import TransientError
 from vigie_protocols.points import Value
 
 GATHER_S = 0.005
 """Seconds from one writing to the next at least; in lock-step, where a second passes sooner, a group's time."""
+_encode = msgspec.msgpack.Encoder().encode
 PENDING_LIMIT = 16 << 20
 """Bytes kept in memory while the disk refuses; beyond it the rings fill, and then count what they lose."""
 
@@ -289,10 +290,11 @@ class Recorder:
 
     def _samples(self, chosen: Mapping[str, list[Sample]], now: float, utc: float, trust: int) -> None:
         for device, samples in chosen.items():
-            rows = [(self._names[place], value, quality) for place, value, quality in samples]
-            record = Samples(device, utc, now, self.boot, trust, rows)
-            self.telemetry.append(Kind.SAMPLES, msgspec.msgpack.encode(record))
-            self._taken += len(rows)
+            places, values, qualities = zip(*samples, strict=True)
+            names = [self._names[place] for place in places]
+            record = Samples(device, utc, now, self.boot, trust, names, values, qualities)
+            self.telemetry.append(Kind.SAMPLES, _encode(record))
+            self._taken += len(names)
 
     def _figures(
         self, loop: str, figures: Mapping[str, float | None], now: float, utc: float, trust: int
@@ -302,7 +304,7 @@ class Recorder:
             (measure_metric(loop, name), value or 0.0, 0 if value is None else 2)
             for name, value in figures.items()
         ]
-        record = Samples("", utc, now, self.boot, trust, rows)
+        record = samples_of("", utc, now, self.boot, trust, rows)
         self.telemetry.append(Kind.SAMPLES, msgspec.msgpack.encode(record))
         self._taken += len(rows)
 
