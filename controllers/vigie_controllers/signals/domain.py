@@ -80,6 +80,7 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         self._bound = {one.id: points[f"detector.{one.id}"] for one in site.detectors}
         self._callers = {one.id: points[f"preempt.{one.id}"] for one in site.preemptions}
         self._doubtful: Mapping[str, str] = {}
+        self._unbelieved: Mapping[str, str] = {}
         self.audience = tuple(one.neighbour for one in site.downstream)
         self.sources = tuple(dict.fromkeys(one.neighbour for one in site.upstream))
         self._sources = frozenset((one.neighbour, one.loop) for one in site.upstream)
@@ -198,12 +199,12 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         if failed is self._failed and doubtful is self._doubtful:
             return self._conditions
         self._failed, self._doubtful = failed, doubtful
-        if len(failed) == len(self._bound) and all(why == NO_READING for why in failed.values()):
-            failed = {}
-        self._conditions = {
-            **{
+        if len(failed) < len(self._bound) or any(why != NO_READING for why in failed.values()):
+            self._unbelieved = {
                 self._bound[name]: f"is not believed (detector {name}: {why})" for name, why in failed.items()
-            },
+            }
+        self._conditions = {
+            **self._unbelieved,
             **{
                 self._callers[name]: f"is not believed (pre-emption {name}: {why})"
                 for name, why in doubtful.items()
