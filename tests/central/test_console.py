@@ -165,6 +165,16 @@ async def shown(page: Any, row: str, text: str) -> None:
     )
 
 
+async def said(page: Any, panel: str, *texts: str) -> None:
+    """Wait until the panel holds those texts."""
+    await true(
+        page,
+        "([panel, texts]) => texts.every((text) =>"
+        " document.querySelector(`[aria-labelledby=${panel}-title]`).textContent.includes(text))",
+        [panel, list(texts)],
+    )
+
+
 async def everything_born(*edges: Any) -> None:
     for edge in edges:
         edge.start()
@@ -222,7 +232,18 @@ class TestInBrowser:
                 await shown(page, "armoire (fr)", "1 défaut")
                 await true(page, "window.__vigie.lamp(0)[1] === 1")
 
+                title = {"fr": "Lampadaire 1 en défaut", "en": "Lamp 1 fault"}
+                alarm = {"kind": "alarm", "source": "raised", "subject": "cab-1/lamp.1.fault", "what": "limit"}
+                lights.tell({**alarm, "reason": "cab-1/lamp.1.fault is 1", "active": True, "title": title})
+                red = "demand has waited 91 s on red: called now, to be green by its limit of 120 s"
+                guard = {"kind": "intervention", "source": "guard", "subject": "nord: phase 4"}
+                junction.tell({**guard, "what": "max-red", "reason": red})
+                await said(page, "alarms", "Lampadaire 1 en défaut", "armoire (fr), gw-b")
+                await said(page, "events", "gw-a\u00a0/\u00a0nord", "une demande attend au rouge depuis 91\u00a0s")
+
                 await page.click("text=English")
+                await said(page, "alarms", "Lamp 1 fault", "armoire (en), gw-b")
+                await said(page, "events", "phase 4 · maximum red", red)
                 await shown(page, "h1 (en)", "yellow")
                 assert await page.evaluate("document.documentElement.lang") == "en-CA"
                 await page.reload()
