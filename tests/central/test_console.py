@@ -219,7 +219,7 @@ class TestInBrowser:
                 await true(page, "window.__vigie.ready")
                 assert await page.evaluate("document.documentElement.lang") == "fr-CA"
                 assert "District d'essai" in await page.inner_text("h1")
-                await shown(page, "armoire (fr)", "1 sur 1 allumés, 480\u00a0W")
+                await shown(page, "armoire (fr)", "1 sur 1 allumé, 480\u00a0W")
                 await page.click("button[aria-label='Montrer le détail de carrefour (fr)']")
                 await shown(page, "h1 (fr)", "vert")
                 await shown(page, "w1 (fr)", "traversez")
@@ -229,17 +229,24 @@ class TestInBrowser:
                 junction.sample("jct-a", **{"head.1.lamp": 2})
                 lights.sample("cab-1", **{"lamp.1.fault": 1})
                 await shown(page, "h1 (fr)", "jaune")
-                await shown(page, "armoire (fr)", "1 défaut")
+                await shown(page, "armoire (fr)", "1\u00a0défaut")
                 await true(page, "window.__vigie.lamp(0)[1] === 1")
 
                 title = {"fr": "Lampadaire 1 en défaut", "en": "Lamp 1 fault"}
-                alarm = {"kind": "alarm", "source": "raised", "subject": "cab-1/lamp.1.fault", "what": "limit"}
+                alarm = {
+                    "kind": "alarm",
+                    "source": "raised",
+                    "subject": "cab-1/lamp.1.fault",
+                    "what": "limit",
+                }
                 lights.tell({**alarm, "reason": "cab-1/lamp.1.fault is 1", "active": True, "title": title})
                 red = "demand has waited 91 s on red: called now, to be green by its limit of 120 s"
                 guard = {"kind": "intervention", "source": "guard", "subject": "nord: phase 4"}
                 junction.tell({**guard, "what": "max-red", "reason": red})
                 await said(page, "alarms", "Lampadaire 1 en défaut", "armoire (fr), gw-b")
-                await said(page, "events", "gw-a\u00a0/\u00a0nord", "une demande attend au rouge depuis 91\u00a0s")
+                await said(
+                    page, "events", "gw-a\u00a0/\u00a0nord", "une demande attend au rouge depuis 91\u00a0s"
+                )
 
                 await page.click("text=English")
                 await said(page, "alarms", "Lamp 1 fault", "armoire (en), gw-b")

@@ -93,7 +93,7 @@ export const en: Dictionary = {
     locate: (name) => `See ${name} on the map`,
     none: "No device announced yet.",
     lampsLit: (lit, all) => `${lit} of ${all} lit`,
-    faults: (n) => (n === 1 ? "1 fault" : `${n} faults`),
+    faults: (n) => (n === 1 ? "1\u00a0fault" : `${n}\u00a0faults`),
     pumpsOn: (on, all) => `${on} of ${all} pumps running`,
     pump: (n) => `Pump ${n}`,
     running: "running",
@@ -132,7 +132,7 @@ export const en: Dictionary = {
     clockTrust: { 0: "untrusted", 1: "holdover", 2: "synchronised" },
     clockUnknown: "unknown",
     hash: "hash",
-    devices: (on, all) => `${on} / ${all} devices`,
+    devices: (on, all) => `${on} / ${all} ${all === 1 ? "device" : "devices"}`,
   },
   alarms: {
     title: "Alarms",

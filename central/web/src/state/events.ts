@@ -58,12 +58,12 @@ export interface Entry extends Told {
 
 const TOGETHER_S = 2;
 
-/** Events, newest first, as lines: what several gateways did together is one line. */
-export function entries(events: readonly VigieEvent[], t: Dictionary): Entry[] {
+/** Events, newest first, as lines: what several gateways did together is one line. name: what a place is called. */
+export function entries(events: readonly VigieEvent[], t: Dictionary, name = (_gateway: string, place: string) => place): Entry[] {
   const lines: Entry[] = [];
   for (const event of events) {
     const said = tell(event, t);
-    const where = [event.gateway, said.place].filter((part) => part !== "").join("\u00a0/\u00a0");
+    const where = [event.gateway, said.place && name(event.gateway, said.place)].filter((part) => part !== "").join("\u00a0/\u00a0");
     const last = lines.at(-1);
     const same = last && last.utc - event.utc <= TOGETHER_S && (["sort", "line", "reason"] as const).every((key) => last[key] === said[key]);
     if (!same) lines.push({ ...said, seq: event.seq, utc: event.utc, where: [where] });

@@ -110,7 +110,7 @@ test("the table says what the map shows", () => {
   assert.equal(junction?.quality, 1, "the worst of its heads");
   assert.equal(station?.state, "level 1.25\u00a0m, 1 of 2 pumps running");
   assert.equal(cabinet?.alert, true);
-  assert.match(cabinet?.state ?? "", /1 of 1 lit, 1 fault/);
+  assert.match(cabinet?.state ?? "", /1 of 1 lit, 1\u00a0fault/);
 });
 
 test("a bad value is not shown as a value, an unread point has no quality", () => {
