@@ -212,11 +212,11 @@ class Recorder:
         if (self._state.due() or kept != self._kept) and (found := self._snapshot.read()) is not None:
             self._kept = kept
             self._state.keep(found[1])
-        self._show()
         if not self._asked and self.replay.open_bytes > self._segment_bytes:
             self._ask_snapshot()
         self.readings.free(min(one.readings for one in self._done))
         self.scans.free(min(one.scans for one in self._done))
+        self._show()
 
     def _from_field(self, position: int, payload: bytes) -> None:
         if position > self._done[1].readings:

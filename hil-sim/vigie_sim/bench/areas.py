@@ -36,6 +36,12 @@ def _independent(figures: Figures) -> None:
     opcua(figures)
 
 
+def _kills(figures: Figures) -> None:
+    from vigie_sim.bench.kills import kills
+
+    kills(figures)
+
+
 def _traffic(figures: Figures) -> None:
     from vigie_sim.bench.traffic.area import area
 
@@ -53,6 +59,7 @@ AREAS: dict[str, Area] = {
     "agent": _agent,
     "edge": _edge,
     "independent": _independent,
+    "kills": _kills,
     "traffic": _traffic,
     "guard": _guard,
 }

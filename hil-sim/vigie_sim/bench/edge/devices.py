@@ -7,6 +7,7 @@ else. Run as a process it prints its port, then the requests answered so far per
 """
 
 import asyncio
+import signal
 import struct
 import subprocess
 import sys
@@ -70,6 +71,10 @@ class Devices:
     def _line(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline()
+
+    def hold(self, still: bool) -> None:
+        """Let nothing be answered any more, or go on."""
+        self._process.send_signal(signal.SIGSTOP if still else signal.SIGCONT)
 
     def answered(self) -> int:
         """Requests of well-behaved units answered so far."""
