@@ -150,6 +150,22 @@ def check_order(path: Path, steps: list[object], size: int) -> None:
     assert ring.lost == lost
 
 
+def test_a_ring_that_began_again_has_all_its_room_and_waits_for_nobody(tmp_path: Path) -> None:
+    ring = Ring(tmp_path / "ring", 1 << 20)
+    record = b"x" * 1016
+    while ring._get(ring_module._HEAD) <= ring_module._AFRESH:
+        assert ring.push(record)
+        assert ring.drain() == [record]
+    told = ring.backlog
+    assert ring.push_wait(record, 0.0)
+    assert (told, ring.backlog) == (0, 1024)  # what was skipped is no backlog
+    held = 1
+    while ring.push(record):
+        held += 1
+    assert held == 1024
+    assert ring.drain(limit=10_000) == [record] * 1024
+
+
 def test_a_ring_that_is_read_in_time_stays_in_its_first_pages(tmp_path: Path) -> None:
     ring = Ring(tmp_path / "ring", 4 << 20)
     for number in range(4000):

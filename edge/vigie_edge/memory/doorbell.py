@@ -29,6 +29,12 @@ class Doorbell:
         # Read and write at once: so there is always a reader, and a ring meets no broken pipe.
         self.fd = self._ringing = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
+    def __del__(self) -> None:
+        """A process that makes one agent after another (a test, a simulation) keeps no pipe of the last."""
+        for fd in {getattr(self, "fd", -1), getattr(self, "_ringing", -1)} - {-1}:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
     @property
     def identity(self) -> int:
         """The pipe's own number: two bells of one path are the same bell only while it is the same."""

@@ -70,14 +70,20 @@ class Ring:
         room = self._capacity - place
         tail = self._get(_TAIL)
         # One that is read in time begins again at its first pages, and the others are never touched.
-        skip = room if need > room or (head == tail and place > _AFRESH and need <= place) else 0
-        if head + skip + need - tail > self._capacity:
+        afresh = head == tail and place > _AFRESH
+        skip = room if need > room or afresh else 0
+        if need > self._capacity or (not afresh and head + skip + need - tail > self._capacity):
             self._set(_LOST, self.lost + 1)
             return False
         if skip:
             _RECORD.pack_into(self._map, _START + place, _SKIP, 0)
             head += skip
             place = 0
+            if afresh:
+                # Nothing is skipped but room that was free: it counts as read, or the whole ring would seem full.
+                # The reader moves its tail only past records, so that an empty ring's is the writer's to move.
+                self._set(_HEAD, head)
+                self._set(_TAIL, head)
         start = _START + place
         self._map[start + _RECORD.size : start + _RECORD.size + len(payload)] = payload
         _RECORD.pack_into(self._map, start, len(payload), crc32(payload))
