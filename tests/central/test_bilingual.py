@@ -53,8 +53,9 @@ def test_what_is_wrong_and_what_to_do_is_told_in_both_languages(
 
 def test_headings_are_in_both_languages(central: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIGIE_STATE", str(central.state))
+    monkeypatch.setattr(cli.out, "width", 300)
     for words in (["fleet"], ["policy", "status"]):
-        shown = CliRunner(env={"COLUMNS": "300"}).invoke(cli.app, words)
+        shown = CliRunner().invoke(cli.app, words)
         assert shown.exit_code == 0, shown.output
         headings = [word.strip(" ┃") for word in shown.stdout.splitlines()[1].split("┃") if word.strip()]
         assert len(headings) > 4

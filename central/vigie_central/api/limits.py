@@ -1,5 +1,6 @@
-"""No request body is read beyond its bound, whatever its headers say."""
+"""No request body is kept beyond its bound, whatever its headers say."""
 
+import asyncio
 from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,6 +10,11 @@ from vigie_central.api.problems import answer
 
 DEFAULT = 2 * 1024 * 1024
 """Bytes of a body, where a path has no bound of its own."""
+
+DISCARD = 8 * 1024 * 1024
+"""Bytes beyond the bound that are read and thrown away, so that who sends them hears why they are refused: a
+connection closed with unread bytes is reset, and the answer lost."""
+DISCARD_S = 5.0
 
 
 class BodyTooLarge(Exception):
@@ -51,6 +57,7 @@ class LimitBodies:
             await self.app(scope, bounded, watched)
         except BodyTooLarge:
             if not started:
+                await _discard(receive)
                 details = ProblemDetails(
                     title="Too large",
                     status=413,
@@ -58,3 +65,17 @@ class LimitBodies:
                     detail=f"At most {limit} bytes are taken here.",
                 )
                 await answer(details)(scope, receive, send)
+
+
+async def _discard(receive: Receive) -> None:
+    """Read on and keep nothing, within bounds of size and time."""
+    seen = 0
+    try:
+        async with asyncio.timeout(DISCARD_S):
+            while seen <= DISCARD:
+                message = await receive()
+                seen += len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return  # a slow sender may lose the answer

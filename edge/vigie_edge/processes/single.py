@@ -21,6 +21,7 @@ from vigie_edge.processes.control import PacedControl, WallControl
 from vigie_edge.processes.field_paced import PacedField
 from vigie_edge.processes.field_wall import WallField
 from vigie_edge.processes.recorder import Recorder
+from vigie_edge.processes.stop import leave_in_order
 from vigie_edge.processes.supervisor import KINDS, agent_status
 from vigie_edge.processes.uplink import Uplink
 from vigie_edge.wiring import Wiring
@@ -78,6 +79,7 @@ class Single:
                 self._uplink.last_words()
             self._desk.close()
             self._metrics.close()
+            leave_in_order()
 
     async def _until_first_ends(self, field: "asyncio.Task[None]", tasks: "list[asyncio.Task[None]]") -> None:
         """Field ends when told to, or with the lock-step run; no other part ever should, unless it fails."""

@@ -19,3 +19,8 @@ class StopFlag:
 def let_signals_in() -> None:
     """A child is forked with its signals held back until its handlers stand; from here on they come."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
+
+
+def leave_in_order() -> None:
+    """All is done: who tells us to stop from here on gets the exit code of an end in order, not of a signal."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))

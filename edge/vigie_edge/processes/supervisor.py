@@ -26,7 +26,7 @@ from vigie_edge.memory.ring import Ring
 from vigie_edge.metrics import MetricsPort
 from vigie_edge.processes.alone import retire
 from vigie_edge.processes.child import Child
-from vigie_edge.processes.stop import let_signals_in
+from vigie_edge.processes.stop import leave_in_order, let_signals_in
 from vigie_edge.wiring import LINKS_FILE, Wiring
 
 _STOP_S = 10.0
@@ -161,6 +161,7 @@ class Supervisor:
         finally:
             desk.close()
             metrics.close()
+            leave_in_order()
         return 0
 
     def _ask_stop(self, _signal: int, _frame: object) -> None:
