@@ -204,11 +204,12 @@ def test_a_lease_from_the_operations_centre_is_signed_answered_and_audited(stack
     assert stranger.code == 1
     assert order(stack, "lease", "release", GATEWAY, name, "--holder", "M. Tremblay").code == 0
     assert ask(stack.agent.runtime, "lease.list")["result"]["leases"] == []
-    events = stack.central.call("GET", f"events?gateway={GATEWAY}&limit=1000")["events"]
-    until(
-        lambda: [row for row in events if "M. Tremblay: essai de vanne" in str(row["body"])],
-        "the gateway's journal tells of it",
-    )
+
+    def told() -> list[str]:
+        rows = stack.central.call("GET", f"events?gateway={GATEWAY}&limit=1000")["events"]
+        return [str(row["body"]) for row in rows if "M. Tremblay: essai de vanne" in str(row["body"])]
+
+    until(told, "the gateway's journal tells of it")
 
 
 def test_a_command_that_cannot_be_is_refused_in_one_line(stack: Stack) -> None:
