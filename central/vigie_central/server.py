@@ -140,7 +140,7 @@ class Coordinator:
             self.records,
             self.keys,
             lambda topic, payload: session.publish(topic, payload, retain=True),
-            self.fleet.changed_gateways.add,
+            lambda gateway: self.fleet.changed_gateways.add(gateway),  # the live hub renews the set
             self.fleet.online,
         )
         orders = Orders(self.records, self.keys.command, session.publish)

@@ -5,6 +5,7 @@ import hashlib
 import json
 
 import pytest
+import websockets
 
 from vigie_protocols import channel
 from vigie_protocols.points import ValueType
@@ -117,6 +118,30 @@ def test_a_push_reaches_its_scope_and_is_seen_applied(central, make_edge, folder
     assert state["event", 1] == "superseded"
     assert state["event", 2] == "current"
     assert state["storm", 1] == "withdrawn"
+
+
+def test_an_open_page_is_told_that_a_policy_was_sent_and_applied(central, make_edge, folder):
+    ring = folder / "rings" / "gw-open.ring"
+    done = central.command("vigie-central", "enrol", "gw-open", "--out", str(ring))
+    assert done.returncode == 0, done.stderr
+    edge = make_edge("gw-open", DEVICES, ring=ring, answer=applied)
+
+    async def script():
+        edge.start()
+        await until(lambda: edge.edge.born)
+        address = central.url.replace("http", "ws") + "/api/v1/live"
+        async with websockets.connect(address, max_size=None) as socket:
+            await socket.recv()  # the snapshot; from here on only what changes
+            await asyncio.to_thread(push, central, policy(folder, "open"), "site:gw-open")
+            async with asyncio.timeout(30):
+                async for text in socket:
+                    told = json.loads(text).get("gateway")
+                    if told and told["id"] == "gw-open" and told["in_step"]:
+                        break
+        assert [each["id"] for each in told["desired"]["policies"]] == ["open"]
+        await edge.stop()
+
+    asyncio.run(script())
 
 
 def test_a_refusal_is_shown_with_its_reason_and_the_twin_survives_a_restart(make_central, make_edge, folder):
