@@ -117,6 +117,10 @@ class Cabinet:
                 legal |= 1 << p
         self.asked = ask._replace(force_off=ask.force_off & legal)
 
+    def ready_at(self, p: int) -> float:
+        """From when a green may end."""
+        return self.ready[p]
+
     def snapshot(self) -> State:
         """The exact state, for replay."""
         return {"mode": self.mode, **{name: list(getattr(self, name)) for name in _LISTS}}

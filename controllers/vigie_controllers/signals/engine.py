@@ -11,7 +11,7 @@ Words and order of service follow NEMA TS 2 (rings, barriers, overlaps, red reve
 from vigie_controllers.signals.engine_phases import Phases
 from vigie_controllers.signals.engine_state import EPS, FOREVER, NEVER, Ask, Order, Stop
 from vigie_controllers.signals.takeover import Takeover, stages_of
-from vigie_controllers.signals.words import Lamp, Ped, PhaseState
+from vigie_controllers.signals.words import Lamp, PhaseState
 
 __all__ = ["EPS", "FOREVER", "NEVER", "Ask", "Engine", "Order", "Stop"]
 
@@ -26,6 +26,8 @@ class Engine(Phases):
         """Advance to ``now`` under a request; ``now`` never goes back."""
         if now + EPS < self.wake and ask == self._ask and stop == self._stop and order == self._order:
             return
+        if order != self._order:
+            self.version += 1  # with it changes what may end when
         self._ask, self._stop, self._order = ask, stop, order
         if self.mode_since is None:
             self.mode_since = now
@@ -153,7 +155,7 @@ class Engine(Phases):
         if self.mode == "run":
             order = self._order
             if order is not None:
-                self._recommit(order, now)
+                self._recommit(order)
             self._decide(now)
             if order is not None:
                 self._end_all(order.end, now)
@@ -162,22 +164,12 @@ class Engine(Phases):
                     self._begin(ring, place, now)
         self._channels(now)
 
-    def _recommit(self, order: Order, now: float) -> None:
-        """Take back what is to begin and must not; let what must end be as short as ``order`` allows."""
-        plan = self.plan
+    def _recommit(self, order: Order) -> None:
+        """Take back what is to begin and must not."""
         for ring, q in enumerate(self.next):
             if q >= 0 and order.end >> q & 1:
                 self.next[ring] = -1
                 self.version += 1
-        for p in self.current:
-            if p >= 0 and self.state[p] == _GREEN and order.end >> p & 1:
-                ready = self.since[p] + min(plan.min_green[p], order.min_green)
-                if self.ped[p]:
-                    walk = self._walk_s(p) if self.ped[p] == Ped.WALK else 0.0
-                    ready = max(ready, self.ped_since[p] + walk + self._ped_clear_s(p))
-                if ready < self.ready[p]:
-                    self.ready[p] = ready
-                    self.version += 1
 
     def _end_all(self, phases: int, now: float) -> None:
         """End greens that nobody follows in their ring: they must not stay on beside what is wanted."""

@@ -66,7 +66,7 @@ class Phases(EngineState):
             return
         self.ped_since[p] = now
         if self.ped[p] == Ped.CLEARANCE:
-            self.ready[p] = max(self.ready[p], now + self._ped_clear_s(p))
+            self.ready[p] = max(self.ready[p], now + self.plan.ped_clear[p])
         self.version += 1
 
     def _walks_again(self, p: int) -> bool:
@@ -81,7 +81,21 @@ class Phases(EngineState):
         self.version += 1
 
     def _may_end(self, p: int, now: float) -> bool:
-        return now >= self.ready[p] - EPS and self.ped[p] == Ped.DONT_WALK
+        return now >= self.ready_at(p) - EPS and self.ped[p] == Ped.DONT_WALK
+
+    def ready_at(self, p: int) -> float:
+        """From when a green may end: sooner than ``ready`` only while a pre-emption orders it to.
+
+        ``ready`` itself is never shortened: when the order goes, so does what it allowed.
+        """
+        order = self._order
+        if order is None or not order.end >> p & 1:
+            return self.ready[p]
+        sooner = self.since[p] + min(self.plan.min_green[p], order.min_green)
+        if self.ped[p]:
+            walk = self._walk_s(p) if self.ped[p] == Ped.WALK else 0.0
+            sooner = max(sooner, self.ped_since[p] + walk + self._ped_clear_s(p))
+        return min(self.ready[p], sooner)
 
     def _end(self, p: int, now: float) -> None:
         self.state[p] = _YELLOW
@@ -186,7 +200,7 @@ class Phases(EngineState):
                     wake = min(wake, self.ped_since[p] + length)
                 elif self._walks_again(p):
                     wake = min(wake, self.ped_since[p] + PED_PAUSE_S)
-                for due in (self.ready[p], self.since[p]):
+                for due in (self.ready_at(p), self.since[p]):
                     if due > now + EPS:
                         wake = min(wake, due)
             else:

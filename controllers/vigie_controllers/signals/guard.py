@@ -294,7 +294,7 @@ class SignalGuard:
                     plant.since[p],
                     _PEDS[plant.ped[p]],
                     plant.ped_since[p],
-                    plant.ready[p],
+                    plant.ready_at(p),
                     waiting.since[p],
                     waiting.ped_since[p],
                 )

@@ -9,7 +9,7 @@ from tests.controllers.signals.sites import CLOCK, checked, reading
 from vigie_controllers.signals.bounds import time_to_green
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.plan import Plan
-from vigie_controllers.signals.words import Frame, Lamp, SignalInputs, SignalWants
+from vigie_controllers.signals.words import Frame, Lamp, PanelMode, SignalInputs, SignalWants
 from vigie_protocols.points import Quality, Value
 from vigie_sim.traffic.judge import Judge
 
@@ -59,6 +59,7 @@ class Street:
         self.calls: dict[str, Value] = {}
         self.lost: set[str] = set()
         self.read: tuple[int, ...] = ()
+        self.panel = int(PanelMode.AUTO)
         self.rows: list[tuple[int, ...]] = []
         self.stages: list[str] = []
         self.told: list[str] = []
@@ -69,6 +70,7 @@ class Street:
             frame = Frame(
                 (),
                 tuple(map(reading, self.read)),
+                panel=reading(self.panel),
                 preempts=tuple(
                     reading(
                         self.calls.get(row.id, not row.calls_when),
@@ -137,6 +139,18 @@ def test_entry_times_longer_than_the_phases_own_lengthen_nothing() -> None:
     street.calls["rail"] = True
     street.run(18)
     assert street.shown("v2") == "r" * 17 + "G"
+
+
+def test_what_a_call_may_shorten_is_whole_again_once_it_is_gone() -> None:
+    """The call goes off while the panel stops the junction: phase 1 clears with its own times, not the entry's."""
+    street = Street(crossing({**FIRE, "entry_min_green_s": 4}))
+    street.wants = SignalWants()
+    street.started()
+    street.calls["fire"] = True
+    street.run(1)
+    street.panel, street.calls["fire"] = int(PanelMode.HAND), False
+    street.run(20)
+    assert street.shown("v1").startswith("GGGGyyyr")  # 5 s in all, its first second left out
 
 
 def test_what_was_to_begin_next_is_taken_back() -> None:
