@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from vigie_controllers.signals.engine_state import EPS, EngineState
+from vigie_controllers.signals.engine_phases import Phases
+from vigie_controllers.signals.engine_state import EPS
 from vigie_controllers.signals.words import Lamp, Ped, PhaseState
 
 _RED, _GREEN, _YELLOW, _CLEAR = (int(state) for state in PhaseState)
@@ -42,7 +43,7 @@ class Forecast:
     with the first scan after it is due, and scans come at whole multiples of the period.
     """
 
-    def __init__(self, plant: EngineState, now: float, grid_s: float, stopped: bool) -> None:
+    def __init__(self, plant: Phases, now: float, grid_s: float, stopped: bool) -> None:
         self._plant, self._plan = plant, plant.plan
         self._now, self._grid_s, self._stopped = now, grid_s, stopped
 
@@ -110,7 +111,7 @@ class Forecast:
         at, sure = self._now, plant.mode == "closing"
         for p in self._members(c):
             if plant.state[p] == _GREEN and p in plant.current:
-                at = max(at, plant.ready[p])
+                at = max(at, plant.ready_at(p))
             elif p in plant.next:
                 at = max(at, self._begins(p).time + self._plan.min_green[p])
         return _At(at, sure)
@@ -128,7 +129,7 @@ class Forecast:
         plan, plant = self._plan, self._plant
         rest = plan.phase_yellow[p] + plan.phase_clear[p]
         if plant.state[p] == _GREEN:
-            return _At(max(plant.ready[p], self._now) + rest, False)
+            return _At(max(plant.ready_at(p), self._now) + rest, False)
         if plant.state[p] == _YELLOW:
             return _At(plant.since[p] + rest, True)
         return _At(plant.since[p] + plan.phase_clear[p], True)
@@ -179,7 +180,7 @@ class Forecast:
             end = self._now
             for p in self._members(c):
                 if plant.state[p] == _GREEN and p in plant.current:
-                    end = max(end, plant.ready[p])
+                    end = max(end, plant.ready_at(p))
             return _At(end + plan.yellow[c] + clear, False)
         rests = [
             plant.ped_since[p] + plan.ped_clear[p] + (plan.walk[p] if plant.ped[p] == Ped.WALK else 0.0)

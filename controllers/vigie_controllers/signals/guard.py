@@ -236,11 +236,15 @@ class SignalGuard:
                 continue
             bit = 1 << p
             ending = ask.force_off & ~ask.hold & bit and ask.call & ~ask.omit & ~self.plan.company[p]
-            if ending and self._helped < 0 and (now < plant.ready[p] - EPS or plant.ped[p] != Ped.DONT_WALK):
+            if (
+                ending
+                and self._helped < 0
+                and (now < plant.ready_at(p) - EPS or plant.ped[p] != Ped.DONT_WALK)
+            ):
                 early |= bit
                 if not self._refused & bit:
                     rule = "min-green" if plant.ped[p] == Ped.DONT_WALK else "ped-clearance"
-                    left = max(0.0, plant.ready[p] - now)
+                    left = max(0.0, plant.ready_at(p) - now)
                     notes.append(
                         Intervention(rule, f"phase {self.plan.ids[p]}", f"kept green {left:.1f} s more")
                     )

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from vigie_controllers.signals.cabinet import Cabinet
-from vigie_controllers.signals.engine_state import EngineState
+from vigie_controllers.signals.engine_phases import Phases
 from vigie_controllers.signals.forecast import End, Forecast
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.words import Frame, Lamp, PanelMode, PhaseState
@@ -50,7 +50,7 @@ def spat(
     granted to somebody.
     """
     plant = guard.plant
-    if isinstance(plant, EngineState):
+    if isinstance(plant, Phases):
         states = _channels(guard, plant, now, clock, grid_s)
     else:
         states = _phases(guard, plant, now, clock)
@@ -99,7 +99,7 @@ def _status(guard: SignalGuard, frame: Frame, speaker: str, priority: bool) -> l
 
 
 def _channels(
-    guard: SignalGuard, plant: EngineState, now: float, clock: Reading[float], grid_s: float
+    guard: SignalGuard, plant: Phases, now: float, clock: Reading[float], grid_s: float
 ) -> list[dict[str, Any]]:
     plan = guard.plan
     ends = Forecast(plant, now, grid_s, guard.stopped).ends()

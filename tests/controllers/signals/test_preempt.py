@@ -9,6 +9,7 @@ from tests.controllers.signals.sites import CLOCK, checked, reading
 from vigie_controllers.signals.bounds import time_to_green
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.plan import Plan
+from vigie_controllers.signals.spat import spat
 from vigie_controllers.signals.words import Frame, Lamp, PanelMode, SignalInputs, SignalWants
 from vigie_protocols.points import Quality, Value
 from vigie_sim.traffic.judge import Judge
@@ -151,6 +152,24 @@ def test_what_a_call_may_shorten_is_whole_again_once_it_is_gone() -> None:
     street.panel, street.calls["fire"] = int(PanelMode.HAND), False
     street.run(20)
     assert street.shown("v1").startswith("GGGGyyyr")  # 5 s in all, its first second left out
+
+
+def test_phase_and_timing_follow_what_a_call_shortens() -> None:
+    """While the call stands its shorter minimum is what the green may end by; the full one would be told too late."""
+    raw = crossing({**FIRE, "entry_min_green_s": 6})
+    raw["phases"][0]["min_green_s"] = 20
+    street = Street(raw)
+    street.wants = SignalWants()
+    street.started()
+    begun = street.now - 1.0
+    street.calls["fire"] = True
+    street.run(1)
+    frame = Frame((), preempts=(reading(True),))
+    told = spat(street.guard, frame, street.now, CLOCK, 1.0, "")["states"][0]
+    earliest = street.now + told["state-time-speed"][0]["seconds"]["min"]
+    street.run(20)
+    assert street.shown("v1").startswith("GGGGGyyyr")
+    assert earliest == pytest.approx(begun + 6.0)
 
 
 def test_what_was_to_begin_next_is_taken_back() -> None:
