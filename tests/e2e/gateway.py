@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import socket
 import threading
 from collections.abc import Iterator
@@ -19,12 +20,14 @@ from tests.edge.wallclock import WaterSite
 
 from vigie_protocols import channel
 from vigie_protocols.errors import VigieError
+from vigie_protocols.gateway import load_gateway
 from vigie_protocols.localsocket import ask
 from vigie_protocols.sparkplug.codec import SparkplugB
 from vigie_sim.agents import Agent
 from vigie_sim.coordinator import Coordinator
 
 GATEWAY, NEIGHBOUR = "gw-pompage", "gw-voisin"
+SOURCE = REPOSITORY / "firmware-config" / "gateways" / f"{GATEWAY}.yaml"
 BAD, GOOD = 0, 2
 WIRE_BAD = 0
 OUTPUTS = ("pump-station/pump.1.command", "pump-station/pump.2.command", "basin/gate.command")
@@ -251,7 +254,15 @@ def gateway_stack(shelf: Path) -> Iterator[Stack]:
 
 
 def all_good(central: Coordinator) -> bool:
-    return {*quality_of(central, "pump-station"), *quality_of(central, "basin")} == {GOOD}
+    """Whatever is read from both devices has come and is good: what has not come yet is not good either."""
+    found = points(central)
+    return all(found.get(name, (None, None))[1] == GOOD for name in read_points())
+
+
+@functools.cache
+def read_points() -> tuple[str, ...]:
+    """What is read from both devices, as the profiles that the gateway's file names declare it."""
+    return tuple(decl.name for decl in load_gateway(SOURCE).points if not decl.writable)
 
 
 def answers(agent: Agent) -> bool:
@@ -264,8 +275,7 @@ def answers(agent: Agent) -> bool:
 
 
 def gateway_file(folder: Path, central: Coordinator, places: list[Place]) -> Path:
-    source = REPOSITORY / "firmware-config" / "gateways" / f"{GATEWAY}.yaml"
-    document = yaml.safe_load(source.read_text(encoding="utf-8"))
+    document = yaml.safe_load(SOURCE.read_text(encoding="utf-8"))
     for link, place in zip(document["links"].values(), places, strict=True):
         link.update(host="127.0.0.1", port=place.port)
     host, _, port = central.broker_address.rpartition(":")
