@@ -13,6 +13,7 @@ from rich.table import Table
 
 from vigie_protocols.errors import InputError, VigieError
 from vigie_sim import report as reports
+from vigie_sim.apart import apart
 from vigie_sim.bench.cli import bench_app
 from vigie_sim.options import check_controller, check_output, demo_seconds, made_folder, ticks_of
 from vigie_sim.traffic.cli import traffic_app
@@ -69,7 +70,7 @@ def run(
     document = runner(scenario, seed, ticks, central)
     document["controller"] = controller
     if baseline:
-        document["baseline"] = _baseline(scenario, seed, ticks)
+        document["baseline"] = apart(_baseline, sumo, chain, seed, ticks)
     _finish(document, report, score)
 
 
@@ -193,7 +194,11 @@ def _run_wire(scenario: Any, seed: int, ticks: int | None, central: bool) -> dic
         return uvloop.run(whole(Path(folder)))
 
 
-def _baseline(scenario: Any, seed: int, ticks: int | None) -> dict[str, Any]:
+def _baseline(sumo: Path, chain: list[str], seed: int, ticks: int | None) -> dict[str, Any]:
+    from vigie_controllers.loops import ControllerSpec
+    from vigie_sim.foreign import ForeignScenario
+
+    scenario = ForeignScenario(sumo, [ControllerSpec(kind=name) for name in chain])
     world = scenario.world(seed, controlled=False)
     world.start()
     try:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vigie_sim import report as reports
+from vigie_sim.apart import apart
 from vigie_sim.demo import Demo, Progress, baseline, free_listen
 
 _ROWS = (
@@ -105,7 +106,7 @@ async def run_demo(
         if headless or not stay:
             await demo.stop()
         console.print("Heure de référence… / Reference hour…")
-        whole = _whole(demo, document, baseline(seed, duration_s))
+        whole = _whole(demo, document, apart(baseline, seed, duration_s))
         _tell(whole, console)
         if stay and not headless:
             console.print(f"La page reste ouverte / the page stays up: [bold cyan]{page}[/] (Ctrl-C)")

@@ -8,6 +8,7 @@ import pytest
 from tests.sim.traffic.conftest import shared_scenario
 
 from vigie_protocols.errors import InputError, PermanentError
+from vigie_sim.apart import apart
 from vigie_sim.traffic.district import district_field, district_run
 from vigie_sim.traffic.metrics import TrafficFigures, percentile
 from vigie_sim.traffic.plant import SumoPlant
@@ -34,12 +35,19 @@ def test_fixed_time_gives_the_reference_figures(
     name: str, delay: float, spread: float, arrived: int, loaded: int
 ) -> None:
     """Means over seeds 1-5 as measured for the references; spread is the standard deviation between seeds."""
-    runs = [hour(name, seed) for seed in range(1, 6)]
+    runs = [apart(hour, name, seed) for seed in range(1, 6)]
     mean = sum(run.delay_s for run in runs) / 5
     assert abs(mean - delay) <= max(0.1, spread)
     assert round(sum(run.arrived for run in runs) / 5) == pytest.approx(arrived, abs=6)
     assert {run.loaded for run in runs} == {loaded}
     assert sum(run.teleports + run.collisions for run in runs) == 0
+
+
+@pytest.mark.shared
+def test_a_seed_gives_one_course_whatever_this_process_simulated_before() -> None:
+    for seed in (1, 2):  # later simulations of a process may take another course
+        hour("cologne1", seed)
+    assert len({apart(hour, "cologne1", 1).delay_s for _ in range(3)}) == 1
 
 
 def short(seed: int) -> tuple[TrafficFigures, list[int]]:
