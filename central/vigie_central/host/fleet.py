@@ -162,7 +162,7 @@ class Fleet:
             if point is not None and metric.value is not None:
                 stamp = birth.timestamp if metric.timestamp is None else metric.timestamp
                 told.append(sample_of(point, metric, stamp))
-        self.show(gateway, told, current=True)
+        self.show(gateway, told, made_ms=birth.timestamp)
 
     def died(self, death: Died) -> None:
         """A death; a node takes its devices along."""
@@ -177,10 +177,12 @@ class Fleet:
                 device.online, device.since_ms = False, death.timestamp
         self.changed_gateways.add(gateway.id)
 
-    def show(self, gateway: Gateway, samples: Sequence[Sample], *, current: bool) -> None:
-        """Current samples become the last values, whatever a clock that jumped has stamped before them.
+    def show(self, gateway: Gateway, samples: Sequence[Sample], *, made_ms: int | None) -> None:
+        """Newer samples become the last values.
 
-        What is historical (backfill) does where it is newer than what is shown.
+        made_ms: UTC milliseconds at which the message was made, None for backfill. What is shown with a later
+        stamp than that comes from a clock that ran ahead, and gives way; a birth that repeats old values does
+        not set back what backfill has brought since.
         """
         points, changed = gateway.points, gateway.changed
         for sample in samples:
@@ -188,7 +190,7 @@ class Fleet:
             known = points.get(name)
             if known is None:
                 known = points[name] = Point(sample.value, sample.quality, stamp)
-            elif current or stamp >= known.utc_ms:
+            elif stamp >= known.utc_ms or (made_ms is not None and known.utc_ms > made_ms):
                 known.value, known.quality, known.utc_ms = sample.value, sample.quality, stamp
             else:
                 continue

@@ -102,10 +102,10 @@ class Ingest:
         lost: list[tuple[int, int, int]] = []
         key = journal_key(data.metrics)
         names = gateway.names_of(data.device)
-        current = True
+        made_ms: int | None = data.timestamp
         for metric in data.metrics:
             if metric.is_historical:
-                current = False
+                made_ms = None
             stamp = data.timestamp if metric.timestamp is None else metric.timestamp
             point = names[metric.name]
             if not 0 <= stamp <= LAST_TIME_MS:
@@ -122,7 +122,7 @@ class Ingest:
                     events.append((stamp, body))
                     if key is not None:
                         lost.extend(_lost(body))
-        self.fleet.show(gateway, samples, current=current)
+        self.fleet.show(gateway, samples, made_ms=made_ms)
         if key is not None and (partial or key[1] < FIRST_INDEX):
             gateway.counters.refused += 1
             return
