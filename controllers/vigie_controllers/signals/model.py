@@ -15,7 +15,11 @@ from vigie_controllers.signals.site import Lane, Movement, SignalSite
 from vigie_controllers.signals.words import Frame
 
 SATURATION = 0.5
-"""Vehicles per second from one lane with the right of way."""
+"""Vehicles per second from one lane with the right of way, straight on."""
+SLOWER = {"straight": 1.0, "left": 0.92, "right": 0.82, "u-turn": 0.7}
+"""The same for turns, as parts of it: the bend is driven slowly (HCM's factors for turning lanes)."""
+STRAIGHT_WEIGHT = 2.0
+"""How many drivers of a shared lane go straight on for one who turns."""
 SNEAKERS = 0.06
 """The same when it must give way to a queue: those who turn at the change."""
 GAP_S = 4.5
@@ -33,7 +37,8 @@ class Service:
 
     share: part of its movements that are green; yielding: part of its green traffic that must give way;
     opposing: places of the lanes that go first; exits: detector places of its receiving lanes; weight: 1
-    with the right of way, less without (max pressure). channels: its green channels, as a mask.
+    with the right of way, less without (max pressure). channels: its green channels, as a mask. saturation:
+    vehicles per second with the right of way.
     """
 
     share: float
@@ -42,17 +47,18 @@ class Service:
     exits: tuple[tuple[int, ...], ...]
     weight: float
     channels: int
+    saturation: float = SATURATION
 
     def rates(self, flow: float) -> tuple[float, float]:
         """Vehicles per second while an opposing queue lasts, and after it, in an opposing stream of ``flow``
         vehicles per second (gap acceptance, Siegloch)."""
         if not self.yielding:
-            return SATURATION * self.share, SATURATION * self.share
+            return self.saturation * self.share, self.saturation * self.share
         through = 1.0 / FOLLOW_S
         if flow > 0.01:
             through = flow * exp(-flow * GAP_S) / (1.0 - exp(-flow * FOLLOW_S))
         through = max(SNEAKERS, through)
-        straight = (1.0 - self.yielding) / SATURATION
+        straight = (1.0 - self.yielding) / self.saturation
         return (
             self.share / (straight + self.yielding / SNEAKERS),
             self.share / (straight + self.yielding / through),
@@ -129,6 +135,7 @@ class Model:
     ) -> Service | None:
         plan = self.plan
         channels = green = yielding = 0
+        drivers = seconds = 0.0
         all_channels = {place[way.channel] for way in ways}
         opposing: set[int] = set()
         out: list[tuple[int, ...]] = []
@@ -137,6 +144,9 @@ class Model:
             parents = plan.parents[c] & stage
             if not parents:
                 continue
+            many = STRAIGHT_WEIGHT if way.turn == "straight" else 1.0
+            drivers += many
+            seconds += many / (SATURATION * SLOWER[way.turn])
             if way.to is not None and exits.get(way.to):
                 out.append(exits[way.to])
             if not channels >> c & 1:
@@ -158,8 +168,9 @@ class Model:
         part = 0.0 if not gives else 1.0 if yielding == green else TURN_SHARE
         weight = (0.25 if gives else 1.0) * share
         return Service(
-            share, part, tuple(sorted(opposing)) if gives else (), tuple(dict.fromkeys(out)), weight, channels
-        )
+            share, part, tuple(sorted(opposing)) if gives else (), tuple(dict.fromkeys(out)), weight, channels,
+            drivers / seconds,
+        )  # fmt: skip
 
     def clearance(self, one: int, other: int) -> float:
         """Seconds from the end of a stage's green to the beginning of another's."""
