@@ -67,18 +67,18 @@ class Search:
         """The cheapest plan; ``following`` may be reached next. At most ``budget`` plans are looked at."""
         stay = go = (INFINITY, self._present, 0, 0)
         following, thirds = self._promising(following, len(holds), budget)
+        if len(holds) > 1:
+            stay = (self._stay(), self._present, self._horizon, 0)
         for hold in holds:
             for j in following:
-                cost, then = self._branch(hold, j, thirds)
                 if hold == 0:
+                    cost, then = self._branch(hold, j, thirds, go[0])
                     if cost < go[0]:
                         go = (cost, j, hold, then)
-                elif cost < stay[0]:
-                    stay = (cost, j, hold, then)
-        if len(holds) > 1:
-            cost = self._stay()
-            if cost < stay[0]:
-                stay = (cost, self._present, self._horizon, 0)
+                else:
+                    cost, then = self._branch(hold, j, thirds, stay[0])
+                    if cost < stay[0]:
+                        stay = (cost, j, hold, then)
         leave = go[0] < stay[0]
         chosen, other = (go, stay) if leave else (stay, go)
         return Choice(
@@ -114,8 +114,9 @@ class Search:
             total += lane.finish(state)
         return total
 
-    def _branch(self, hold: int, j: int, thirds: tuple[int, ...]) -> tuple[float, int]:
-        """The least cost of leaving for ``j`` after ``hold``, and how long ``j`` then lasts."""
+    def _branch(self, hold: int, j: int, thirds: tuple[int, ...], limit: float) -> tuple[float, int]:
+        """The least cost of leaving for ``j`` after ``hold``, and how long ``j`` then lasts; only plans cheaper
+        than ``limit`` are followed to their end."""
         now, lanes, services, horizon = self._present, self._lanes, self._services, self._horizon
         start = min(hold + self._change[now][j], horizon)
         states = list(self._began)
@@ -129,7 +130,7 @@ class Search:
         base = sum(outside) - sum(outside[place] for place in mine)
         for place in mine:
             states[place] = lanes[place].wait(states[place], start)
-        best, length = INFINITY, 0
+        best, length = limit, 0
         for more in SECONDS:
             then = self._least[j] + more
             end = start + then
@@ -146,7 +147,7 @@ class Search:
                 break
             for k in thirds:
                 if k != j:
-                    cost = total + self._third(j, k, start, end, states, after, costs, through)
+                    cost = self._third(j, k, start, end, states, after, costs, through, total, best)
                     if cost < best:
                         best, length = cost, then
         return best, length
@@ -161,12 +162,21 @@ class Search:
         after: list[LaneState],
         costs: list[float],
         through: list[bool],
+        total: float,
+        limit: float,
     ) -> float:
-        """What serving ``k`` from the end of ``j`` to the horizon changes."""
+        """The cost when ``k`` is served from the end of ``j`` to the horizon, ``total`` when it is not.
+
+        Given up once it cannot come out below ``limit``: no lane costs less than it has cost by then.
+        """
         self.plans += 1
+        mine = self._served[k]
+        for place in mine:
+            total -= costs[place] - min(states[place].cost, after[place].cost)
+        if total >= limit:
+            return INFINITY
         third = min(end + self._change[j][k], self._horizon)
-        change = 0.0
-        for place in self._served[k]:
+        for place in mine:
             lane = self._lanes[place]
             on = _goes_on(self._services[place][j], self._services[place][k])
             if on:
@@ -174,8 +184,10 @@ class Search:
             else:
                 state = lane.wait(after[place], third)
             state = lane.run(state, self._horizon, self._rate(place, k, third), not on)
-            change += lane.finish(state) - costs[place]
-        return change
+            total += lane.finish(state) - min(states[place].cost, after[place].cost)
+            if total >= limit:
+                return INFINITY
+        return total
 
     def _rate(self, place: int, stage: int, begin: int) -> Rate:
         """A lane's rates in a stage from ``begin``; those it gives way to have waited until then."""
