@@ -13,7 +13,7 @@ from pydantic import Field
 from vigie_controllers.contract import Decision, State
 from vigie_controllers.loops import Strict
 from vigie_controllers.signals.learn import Learner
-from vigie_controllers.signals.model import Model, Service, View
+from vigie_controllers.signals.model import FULL_EXIT, Model, Service, View
 from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.predict import LanePrediction
 from vigie_controllers.signals.search import HOLDS, Search
@@ -24,8 +24,6 @@ from vigie_controllers.signals.words import Ped, PhaseState, SignalInputs, Signa
 KIND = "signal.adaptive"
 HIDDEN_RATE = 0.25
 """Vehicles per second assumed behind a queue that fills the view."""
-FULL_EXIT = 3.0
-"""Standing vehicles at the beginning of an exit that mean it is full."""
 SILENT_S = 10.0
 """Silence after an overrun."""
 _NOTHING = SignalWants()
@@ -140,7 +138,11 @@ class Adaptive:
 
     def _search(self, now: float, inputs: SignalInputs, present: int) -> tuple[Decision, ...]:
         model, view = self._model, self._view
-        lanes = [self._predict(now, k) for k in range(len(model.lanes))]
+        # Walk and clearance bind a green: where they are called, the plan looks farther ahead by as much.
+        horizon = self._config.horizon_s + round(
+            max(model.least(stage, self._ped) - model.least(stage, 0) for stage in model.stages)
+        )
+        lanes = [self._predict(now, k, horizon) for k in range(len(model.lanes))]
         services = [list(lane.service) for lane in model.lanes]
         coming = [sum(lane.arrivals) / lane.horizon for lane in lanes]
         rates = []
@@ -174,10 +176,9 @@ class Adaptive:
         text = f"phase {left} ended: {choice.then_s} s planned for phase {to} saves {choice.saved:.0f} veh s"
         return (Decision(KIND, f"phase {left}", "planned", text),)
 
-    def _predict(self, now: float, k: int) -> LanePrediction:
+    def _predict(self, now: float, k: int, horizon: int) -> LanePrediction:
         """Queue and arrivals of a lane over the horizon."""
         lane, view, rate = self._model.lanes[k], self._view, self._learner.rate[k]
-        horizon = self._config.horizon_s
         at = self._red_at[k]
         red_s = None if at is None else now - at
         if view.blind[k]:
@@ -207,7 +208,7 @@ class Adaptive:
         rates: list[list[tuple[float, float]]],
     ) -> None:
         """Each waiting pedestrian call is a lane of its own that empties at once when its phase begins."""
-        nobody = [0.0] * self._config.horizon_s
+        nobody = [0.0] * lanes[0].horizon
         for p, phase in enumerate(inputs.status.phases):
             if self._ped >> p & 1 and phase.state is not PhaseState.GREEN:
                 since = now if phase.ped_waiting is None else phase.ped_waiting
@@ -226,8 +227,8 @@ class Adaptive:
         for p, phase in enumerate(inputs.status.phases):
             if now >= phase.ready - EPS and phase.ped is Ped.DONT_WALK:
                 ready |= 1 << p
-            if (self._ped & stage & green) >> p & 1 and self._hold_s >= plan.walk[p] + plan.ped_clear[p]:
-                walk |= 1 << p  # the plan stays long enough to let them go now
+            if (self._ped & stage & green) >> p & 1 and self._hold_s >= self._config.horizon_s:
+                walk |= 1 << p  # nobody else is expected: let them go now
         return SignalWants(
             hold=frozenset(plan.names(green & stage)),
             force_off=frozenset(plan.names(0 if ending & ~ready else ending)),

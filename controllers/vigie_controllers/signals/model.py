@@ -17,7 +17,7 @@ from vigie_controllers.signals.words import Frame
 SATURATION = 0.5
 """Vehicles per second from one lane with the right of way, straight on."""
 SLOWER = {"straight": 1.0, "left": 0.92, "right": 0.82, "u-turn": 0.7}
-"""The same for turns, as parts of it: the bend is driven slowly (HCM's factors for turning lanes)."""
+"""The same for turns, as parts of it: the bend is driven slowly (HCM has 0.95 and 0.85)."""
 STRAIGHT_WEIGHT = 2.0
 """How many drivers of a shared lane go straight on for one who turns."""
 SNEAKERS = 0.06
@@ -29,6 +29,8 @@ FOLLOW_S = 2.3
 TURN_SHARE = 0.25
 """Part of a shared lane's traffic that must give way."""
 MOST_STAGES = 24
+FULL_EXIT = 3.0
+"""Standing vehicles at the beginning of an exit that mean it is full."""
 
 
 @dataclass(frozen=True, slots=True)
