@@ -40,6 +40,7 @@ class PipedClient(Client):
         if self._modern:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.MaximumPacketSize = self._config.max_packet
+            properties.SessionExpiryInterval = 0
             self.connect(host, port, keepalive, clean_start=True, properties=properties)
         else:
             self.connect(host, port, keepalive)

@@ -116,7 +116,7 @@ class Session:
             await asyncio.gather(self._ticker, return_exceptions=True)
         if self._link.connected:
             try:
-                for action in self.host.stop():
+                for action in self.host.stop(utc_ms()):
                     if isinstance(action, Publish):
                         self._farewell = self._driver.publish(
                             action.topic, action.payload, action.qos, action.retain

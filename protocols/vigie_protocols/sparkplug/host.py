@@ -142,10 +142,11 @@ class Host:
             node.adrift = True
         return []
 
-    def stop(self) -> list[HostAction]:
-        """Leave on purpose: STATE offline; a DISCONNECT packet must follow."""
+    def stop(self, utc: int) -> list[HostAction]:
+        """Leave on purpose: STATE offline, never older than our birth; a DISCONNECT packet must follow."""
         self._up = False
-        return [Publish(self._state, encode_state(HostState(False, self._since)), 1, True, STATE)]
+        state = HostState(False, max(utc, self._since))
+        return [Publish(self._state, encode_state(state), 1, True, STATE)]
 
     def received(self, topic: str, payload: bytes, now: float, utc: int) -> list[HostAction]:
         """A message of the namespace came; what does not follow the rules is a Problem, never an error."""

