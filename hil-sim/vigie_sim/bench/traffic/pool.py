@@ -4,7 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -39,14 +39,10 @@ def run_all(jobs: Sequence[Job], workers: int, progress: Progress) -> Generator[
                 job = waiting.pop()
                 answers, theirs = context.Pipe(duplex=False)
                 process = context.Process(target=_work, args=(job, theirs), daemon=True)
-                # Born with Ctrl-C blocked: a worker is ended by us, and never in the middle of its imports.
-                before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-                try:
+                with _uninterrupted():
                     process.start()
-                finally:
-                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                    running[answers] = _Running(job, process, answers)
                 theirs.close()
-                running[answers] = _Running(job, process, answers)
                 progress(job, 0.0)
             for ready in wait(list(running)):
                 one = running[ready]  # type: ignore[index]
@@ -61,6 +57,22 @@ def run_all(jobs: Sequence[Job], workers: int, progress: Progress) -> Generator[
             one.process.terminate()
         for one in running.values():
             one.process.join()
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A worker is born with Ctrl-C blocked, since we end it ourselves, and wholly: one that comes meanwhile counts
+    afterwards. The mask alone does not do: any other thread may take the signal, and Python raises it in this."""
+    noted: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if noted:
+        raise KeyboardInterrupt
 
 
 def _answer(one: _Running, progress: Progress) -> Outcome | None:
