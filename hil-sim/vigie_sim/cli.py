@@ -16,6 +16,7 @@ from vigie_sim import report as reports
 from vigie_sim.apart import apart
 from vigie_sim.bench.cli import bench_app
 from vigie_sim.options import check_controller, check_output, demo_seconds, made_folder, ticks_of
+from vigie_sim.scaffold.cli import scaffold_app
 from vigie_sim.traffic.cli import traffic_app
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(traffic_app, name="traffic")
 app.add_typer(bench_app, name="bench")
+app.add_typer(scaffold_app, name="scaffold")
 console = Console()
 
 Report = Annotated[Path | None, typer.Option("--report", help="Write the report (JSON) here.")]

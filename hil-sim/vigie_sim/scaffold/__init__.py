@@ -1,0 +1,1 @@
+"""Beginnings of new parts: files that work as they are written, for people to change."""
