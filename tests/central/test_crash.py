@@ -73,6 +73,14 @@ def test_a_killed_broker_of_its_own_comes_back_on_the_same_port(make_central):
     assert _broker_pid(central) is None
 
 
+def test_the_embedded_database_starts_where_another_user_was_first(make_central, tmp_path, monkeypatch):
+    (tmp_path / ".lockfile").mkdir()  # stands for another user's file: it cannot be opened
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    central = make_central("second-user")
+    assert central.enrol("gw-second-user").exists()
+
+
 def test_a_dead_compaction_leaves_nothing_behind_and_loses_nothing(folder):
     """Killed between the file and the transaction that registers it."""
     program = textwrap.dedent(

