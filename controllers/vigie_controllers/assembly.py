@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from vigie_controllers.alarms import AlarmRule, Severity
@@ -67,7 +67,8 @@ class PointFacts(Protocol):
 class Assembly:
     """The fixed shape of a gateway: which points stand where, which of them are written.
 
-    outputs: places in ``points`` of what may be written, in the order of output frames.
+    outputs: places in ``points`` of what may be written, in the order of output frames. kinds: of controllers,
+    those of other packages included.
     """
 
     place: Place
@@ -77,6 +78,7 @@ class Assembly:
     expiry_s: float
     table: PointTable
     outputs: tuple[int, ...]
+    kinds: Mapping[str, ControllerKind] = field(default_factory=lambda: KINDS)
 
     @classmethod
     def of(
@@ -87,27 +89,28 @@ class Assembly:
         scan_s: float,
         expiry_s: float,
         heartbeats: Collection[str] = (),
+        kinds: Mapping[str, ControllerKind] = KINDS,
     ) -> "Assembly":
         """The shape of a gateway. heartbeats: watchdog points, which field beats unless a loop drives them.
 
         Raises ParamError when a loop is wrong, ValueError when a point is declared twice.
         """
-        driven = {name for spec in specs for name in build_loop(spec).domain.writes}
+        driven = {name for spec in specs for name in build_loop(spec, kinds).domain.writes}
         outputs = tuple(
             index
             for index, point in enumerate(points)
             if point.writable and (point.name not in heartbeats or point.name in driven)
         )
         table = PointTable.of((point.name, point.type) for point in points)
-        return cls(place, tuple(points), tuple(specs), scan_s, expiry_s, table, outputs)
+        return cls(place, tuple(points), tuple(specs), scan_s, expiry_s, table, outputs, kinds)
 
-    def engine(self, kinds: Mapping[str, ControllerKind] = KINDS) -> ScanEngine:
+    def engine(self) -> ScanEngine:
         """A fresh engine; every one built from the same assembly decides the same."""
         return ScanEngine(
             self.place,
-            kinds,
+            self.kinds,
             self.table,
-            [build_loop(spec, kinds) for spec in self.specs],
+            [build_loop(spec, self.kinds) for spec in self.specs],
             [output_spec(self.points[index]) for index in self.outputs],
             self.scan_s,
             self.expiry_s,

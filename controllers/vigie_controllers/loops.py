@@ -82,6 +82,8 @@ class Domain(ABC, Generic[I, O]):
     writes: tuple[str, ...]
     """Names of the points this loop writes, in the order ``values`` gives them."""
     guard: Guard[I, O]
+    reserved: tuple[str, ...] = ("heartbeat",)
+    """Fields of the outputs that are the guard's or a lease's to set, never a controller's."""
     audience: tuple[str, ...] = ()
     """Gateways of the neighbours that ``said`` is for."""
     sources: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from vigie_edge.config import Plan
 from vigie_edge.language import say
 from vigie_protocols.envelope import load_key_ring
 from vigie_protocols.errors import InputError
+from vigie_protocols.packages import impure
 from vigie_protocols.profile import Profile
 
 SIGNAL_EXPIRY_S = 1.0
@@ -38,6 +39,13 @@ def gateway_advice(plan: Plan) -> Iterator[str]:
                 f"loop {spec.name}: without control its lamps stay for {expiry:g} s before the safe values, more than "
                 f"{SIGNAL_EXPIRY_S:g} s. Shorten scan_s or safety.",
             )
+    for package, module in impure(plan.gateway.packages):
+        yield say(
+            f"paquet {package}: importe {module}. Un contrôleur qui regarde l'horloge, le hasard ou le réseau ne se "
+            "rejoue pas et peut retenir un cycle.",
+            f"package {package}: imports {module}. A controller that looks at clock, chance or network cannot be "
+            "replayed, and may hold a scan up.",
+        )
     uplink = plan.gateway.uplink
     if uplink is not None and uplink.keyring is not None and not uplink.keyring.exists():
         try:

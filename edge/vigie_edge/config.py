@@ -20,6 +20,7 @@ from vigie_controllers.scan import ScanEngine
 from vigie_edge.filecheck import every_problem
 from vigie_edge.loopcheck import LoopCheck
 from vigie_edge.memory.image import layout_hash
+from vigie_edge.packages import kinds_of
 from vigie_protocols.errors import InputError, Problem
 from vigie_protocols.gateway import Configuration, Gateway, load_gateway
 from vigie_protocols.points import SYSTEM_POINTS, Value
@@ -100,7 +101,11 @@ def _load(file: Path) -> Plan:
     configuration = load_gateway(file)
     gateway = configuration.gateway
     table = PointTable.of((decl.name, decl.type) for decl in configuration.points)
-    check = LoopCheck(read_yaml(file), table, configuration.points)
+    document = read_yaml(file)
+    kinds, problems = kinds_of(document, gateway.packages)
+    if problems:
+        raise InputError(problems)
+    check = LoopCheck(document, table, configuration.points, kinds)
     problems, specs = check.run(gateway.loops)
     if problems:
         raise InputError(problems)
@@ -112,6 +117,7 @@ def _load(file: Path) -> Plan:
             gateway.scan_s,
             gateway.safety.expiry_s(gateway.scan_s),
             configuration.heartbeats,
+            kinds,
         )
         engine = assembly.engine()
     except ParamError as error:

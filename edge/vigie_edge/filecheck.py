@@ -4,14 +4,20 @@ A file is read in stages: its own fields, then the profiles it names, then its l
 wrong in an early stage ends the reading; for people the later ones are looked at all the same, as far as they can be.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from vigie_controllers.image import PointTable
+from vigie_controllers.loops import ControllerKind
+from vigie_controllers.registry import KINDS
 from vigie_edge.loopcheck import LoopCheck
+from vigie_edge.packages import kinds_of
 from vigie_protocols.errors import InputError, Problem
 from vigie_protocols.gateway import problem_at, profile_folders, take_profile
+from vigie_protocols.packages import Package
 from vigie_protocols.profile import PointDecl, Profile
 from vigie_protocols.yamlfile import Document, read_yaml
 
@@ -51,18 +57,35 @@ def _hidden(document: Document, file: Path) -> Iterator[Problem]:
             if kind in profiles and isinstance(name, str) and name not in whole:
                 whole.add(name)
                 points += profiles[kind].expand(name)
-    yield from _loops(document, _rows(data.get("loops")), points, whole)
+    kinds, flaws = _packages(document, data.get("packages"))
+    yield from flaws or ()
+    for one in _loops(document, _rows(data.get("loops")), points, whole, kinds):
+        if flaws == [] or not one.reason.startswith("unknown kind"):  # that package may have brought it
+            yield one
+
+
+def _packages(document: Document, value: Any) -> tuple[Mapping[str, ControllerKind], list[Problem] | None]:
+    """The kinds that the packages of a file bring and what is wrong with them; None: its rows cannot be read."""
+    try:
+        packages = [Package.model_validate(row) for row in _rows(value)]
+    except ValidationError:  # told already: these are the file's own fields
+        return KINDS, None
+    return kinds_of(document, packages)
 
 
 def _loops(
-    document: Document, loops: list[dict[str, Any]], points: list[PointDecl], whole: set[str]
+    document: Document,
+    loops: list[dict[str, Any]],
+    points: list[PointDecl],
+    whole: set[str],
+    kinds: Mapping[str, ControllerKind],
 ) -> Iterator[Problem]:
     """whole: the devices whose points are known; of the others nothing can be said."""
     try:
         table = PointTable.of((decl.name, decl.type) for decl in points)
     except ValueError:  # a device's name makes two points one: that is told of the name
         return
-    for one in LoopCheck(document, table, points).run(loops)[0]:
+    for one in LoopCheck(document, table, points, kinds).run(loops)[0]:
         device = one.value.strip("'").partition("/")[0]
         row = loops[int(one.field.split(".")[1])]
         if row and (one.reason != "no such point" or device in whole or "/" not in one.value):

@@ -1,14 +1,14 @@
 """The loops of a gateway file: checked against the points of its devices, every problem with its line."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from vigie_controllers.image import PointTable
-from vigie_controllers.loops import LoopSpec, ParamError
-from vigie_controllers.registry import build_loop
+from vigie_controllers.loops import ControllerKind, LoopSpec, ParamError
+from vigie_controllers.registry import KINDS, build_loop
 from vigie_controllers.signals.bounds import preemption_bounds
 from vigie_controllers.signals.site import SignalSite
 from vigie_protocols.errors import Problem
@@ -39,6 +39,7 @@ class LoopCheck:
     document: Document
     table: PointTable
     points: Sequence[PointDecl]
+    kinds: Mapping[str, ControllerKind] = field(default_factory=lambda: KINDS)
 
     def run(self, loops: Sequence[dict[str, Any]]) -> tuple[list[Problem], tuple[LoopSpec, ...]]:
         """Every problem, and the loops that have none."""
@@ -68,7 +69,7 @@ class LoopCheck:
         if found:
             return found
         try:
-            loop = build_loop(spec)
+            loop = build_loop(spec, self.kinds)
         except ParamError as error:
             return [self.wrong(spec, number, error)]
         writable = {decl.name for decl in self.points if decl.writable}

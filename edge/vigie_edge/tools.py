@@ -139,6 +139,16 @@ def _print_plan(file: Path, rows: list[Any]) -> None:
     Console().print(table)
 
 
+def packages() -> None:
+    """Paquets de contrôleurs / Controllers of other packages installed here, as a gateway file names them."""
+    from vigie_protocols.packages import digest, installed
+
+    for whole, points in installed():
+        typer.echo(f"- {{distribution: {whole.name}, sha256: {digest(points)}}}")
+        for point in points:
+            typer.echo(f"  # {point.name}, {whole.version}: {point.value}")
+
+
 def schema(what: Annotated[str, typer.Argument(help="gateway or profile")]) -> None:
     """Print the JSON Schema of a kind of file, for editors."""
     from vigie_protocols.schemas import SCHEMAS
@@ -154,5 +164,5 @@ def schema(what: Annotated[str, typer.Argument(help="gateway or profile")]) -> N
 
 def register(app: typer.Typer) -> None:
     """Put these commands beside the others."""
-    for command in (replay, journal, plan, schema):
+    for command in (replay, journal, plan, packages, schema):
         app.command()(command)

@@ -8,11 +8,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from vigie_controllers.assembly import Assembly
+from vigie_controllers.foreign import admit_all
 from vigie_controllers.image import Image
-from vigie_controllers.loops import LoopSpec
+from vigie_controllers.loops import ControllerKind, LoopSpec
 from vigie_controllers.policy.document import CITY, Place
 from vigie_protocols.errors import input_error
 from vigie_protocols.gateway import Configuration, load_gateway
+from vigie_protocols.packages import offers
 from vigie_protocols.points import CLOCK_TRUST, CLOCK_UTC, ClockTrust, Quality, Reading, Value, ValueType
 from vigie_protocols.telling import Telling
 from vigie_sim.rig import Rig
@@ -49,6 +51,7 @@ class InProcessGateway:
             gateway.scan_s,
             gateway.safety.expiry_s(gateway.scan_s),
             self.configuration.heartbeats,
+            _kinds(self.configuration),
         )
         self.engine = self.assembly.engine()
         self._telling = Telling([points[index] for index in self.assembly.outputs])
@@ -127,6 +130,16 @@ def _specs(configuration: Configuration) -> list[LoopSpec]:
                 str(configuration.file), where, first["input"], first["msg"], "Correct it."
             ) from error
     return specs
+
+
+def _kinds(configuration: Configuration) -> Mapping[str, ControllerKind]:
+    """Every kind the gateway may use; raises InputError for a package that an agent would refuse, too."""
+    found, flaws = offers(configuration.gateway.packages)
+    kinds, refused = admit_all(found)
+    told = [*(one.reason for one in flaws), *(f"{one.name}: {reason}" for one, reason in refused)]
+    if told:
+        raise input_error(str(configuration.file), "packages", None, told[0], "Ask vigie-edge check.")
+    return kinds
 
 
 def gateways_in_process(files: Sequence[Path], world: World) -> list[InProcessGateway]:

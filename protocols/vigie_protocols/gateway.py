@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from vigie_protocols.errors import InputError, Problem
+from vigie_protocols.packages import Package
 from vigie_protocols.profile import (
     DEVICE_NAME,
     BothLanguages,
@@ -190,6 +191,7 @@ class Gateway(Strict):
     links: dict[str, Link] = Field(min_length=1)
     devices: tuple[Device, ...] = Field(min_length=1)
     loops: tuple[dict[str, Any], ...] = ()
+    packages: tuple[Package, ...] = ()
     uplink: Uplink | None = None
     journal: JournalSpec = Field(default_factory=dict, validate_default=True)
     runtime_dir: PathBeside = Field(default=Path("run"), validate_default=True)

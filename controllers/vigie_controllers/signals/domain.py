@@ -33,6 +33,7 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
     """
 
     guard: SignalGuard
+    reserved = ("lamps", "heartbeat")
 
     def __init__(self, site: SignalSite, points: Mapping[str, str]) -> None:
         check_site(site)

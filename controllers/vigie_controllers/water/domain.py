@@ -18,6 +18,8 @@ T = TypeVar("T")
 class WaterDomain(Domain[WaterInputs, WaterOutputs]):
     """A pump station with its wet well and perhaps a basin."""
 
+    reserved = ("forced", "heartbeat")
+
     def __init__(self, site: WaterSite, binding: Binding) -> None:
         self.site = site
         self.reads = binding.reads

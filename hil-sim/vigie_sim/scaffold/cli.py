@@ -37,6 +37,20 @@ def device(
     _tell([profile, twin, test], [f"vigie-edge check {profile}", f"pytest {test}", f"python {twin}"])
 
 
+@scaffold_app.command()
+def controller(
+    name: Annotated[str, typer.Argument(help="Nom / Name: small letters, digits, dashes, as night-dim.")],
+    domain: Annotated[str, typer.Option(help="signal, water, lighting.")] = "signal",
+    folder: Folder = None,
+) -> None:
+    """Contrôleur pur / A pure controller in a package of its own: parameters, entry point, test, page."""
+    from vigie_sim.scaffold.controller import scaffold_controller
+
+    written = scaffold_controller(name, domain, folder)
+    home = written[0].parent
+    _tell(written, [f"pip install -e {home}", f"pytest {written[-1]}", "vigie-edge packages"])
+
+
 def _tell(written: list[Path], next_steps: list[str]) -> None:
     for path in written:
         typer.echo(f"écrit / written: {path}")
