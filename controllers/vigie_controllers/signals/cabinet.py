@@ -2,9 +2,12 @@
 
 The cabinet makes its lamps and its own monitor is the last authority. Here we only time what it reports, so
 that no force-off is sent before the minimum green and the pedestrian service are over, and so that the
-maximum red can be kept. Attributes match those of ``Engine``; unseen_peds: phases whose pedestrian service
-is not reported, so that a green counts as served.
+maximum red can be kept. What it reports may be wrong: states that no ring-and-barrier controller can show are
+not believed, and whatever it reports no hold lasts for ever. Attributes match those of ``Engine``;
+unseen_peds: phases whose pedestrian service is not reported, so that a green counts as served.
 """
+
+from collections.abc import Mapping
 
 from vigie_controllers.contract import State
 from vigie_controllers.signals.engine import EPS, FOREVER, NEVER, Ask, Stop
@@ -13,17 +16,24 @@ from vigie_controllers.signals.words import Frame, Lamp, Ped, PhaseState
 from vigie_protocols.points import Quality, Reading, Value
 
 _RED, _GREEN, _YELLOW, _CLEAR = (int(state) for state in PhaseState)
-_STATES = {
+_STATES: Mapping[float, int] = {
     int(Lamp.RED): _RED,
     int(Lamp.YELLOW): _YELLOW,
     int(Lamp.GREEN): _GREEN,
     int(Lamp.FLASH_GREEN): _GREEN,
 }
-_PEDS = {int(Lamp.GREEN): Ped.WALK, int(Lamp.FLASH_GREEN): Ped.CLEARANCE}
+_PEDS: Mapping[float, int] = {
+    int(Lamp.DARK): Ped.DONT_WALK,
+    int(Lamp.RED): Ped.DONT_WALK,
+    int(Lamp.GREEN): Ped.WALK,
+    int(Lamp.FLASH_GREEN): Ped.CLEARANCE,
+}
+SETTLE_S = 3.0
+"""After states that cannot be, so long a time without any such before reports are believed again."""
 
 
 class Cabinet:
-    """Phase states as reported; ``asked`` is what may be sent. mode ``unknown`` when they cannot be read."""
+    """Phase states as reported; ``asked`` is what may be sent. mode ``unknown`` when they cannot be believed."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -41,28 +51,57 @@ class Cabinet:
         self.unseen_peds = 0
         self.version = 0
         self.wake = FOREVER
+        self._doubted: float | None = None
+        self._held: list[float | None] = [None] * phases
+        self._patience = tuple(
+            min((plan.max_red[q] for q in range(phases) if not plan.company[p] >> q & 1), default=FOREVER)
+            for p in range(phases)
+        )
         self._frame: Frame | None = None
 
     def observe(self, now: float, frame: Frame) -> None:
         """Take up what the cabinet reports."""
         if frame is not self._frame:
             self._frame = frame
-            mode = "run"
-            flash = frame.cabinet_flash
-            if flash is not None and (flash.quality is Quality.BAD or flash.value):
-                mode = "unknown" if flash.quality is Quality.BAD else "flash"
             self.unseen_peds = sum(1 << p for p, ped in enumerate(frame.cabinet_ped) if ped is None)
-            for place, reading in enumerate(frame.cabinet):
-                state = None if reading.quality is Quality.BAD else _STATES.get(_whole(reading.value))
-                if state is None:
-                    mode = "flash" if mode == "flash" else "unknown"
-                else:
-                    self._note(place, state, now)
-                self._note_ped(place, frame.cabinet_ped[place], now)
-            if mode != self.mode:
-                self.mode = mode
-                self.version += 1
+            states = [_known(reading, _STATES) for reading in frame.cabinet]
+            peds = [None if one is None else _known(one, _PEDS) for one in frame.cabinet_ped]
+            mode = self._judged(now, frame, states, peds)
+            if mode == "run" and self.mode != "run":  # what was on meanwhile was not seen: all has just begun
+                self.state = [_RED] * len(self.state)
+                self.ped = [0] * len(self.ped)
+            if mode == "run":
+                for p, state in enumerate(states):
+                    self._note(p, _RED if state is None else state, now)
+                    self._note_ped(p, peds[p], now)
+            self._set_mode(mode)
+        elif self._doubted is not None and now - self._doubted >= SETTLE_S - EPS:
+            self._frame = None
+            self.observe(now, frame)
+            return
         self._tick(now)
+
+    def _judged(self, now: float, frame: Frame, states: list[int | None], peds: list[int | None]) -> str:
+        """The mode that a report stands for."""
+        flash = frame.cabinet_flash
+        unread = any(state is None for state in states) or any(
+            ped is None and one is not None for ped, one in zip(peds, frame.cabinet_ped, strict=True)
+        )
+        on = [p for p, state in enumerate(states) if state in (_GREEN, _YELLOW)]
+        company = self.plan.company
+        if any(not company[p] >> q & 1 for p in on for q in on):
+            self._doubted = now
+        elif self._doubted is not None and now - self._doubted >= SETTLE_S - EPS:
+            self._doubted = None
+        if flash is not None and flash.quality is not Quality.BAD and flash.value:
+            return "flash"
+        unread = unread or self._doubted is not None
+        return "unknown" if unread or (flash is not None and flash.quality is Quality.BAD) else "run"
+
+    def _set_mode(self, mode: str) -> None:
+        if mode != self.mode:
+            self.mode = mode
+            self.version += 1
 
     def _note(self, p: int, state: int, now: float) -> None:
         old = self.state[p]
@@ -76,11 +115,8 @@ class Cabinet:
         if state == _GREEN:
             self.ready[p] = now + self.plan.min_green[p]
 
-    def _note_ped(self, p: int, reading: Reading[Value] | None, now: float) -> None:
-        if reading is None or reading.quality is Quality.BAD:
-            return
-        ped = _PEDS.get(_whole(reading.value), Ped.DONT_WALK)
-        if ped == self.ped[p]:
+    def _note_ped(self, p: int, ped: int | None, now: float) -> None:
+        if ped is None or ped == self.ped[p]:
             return
         self.ped[p], self.ped_since[p] = ped, now
         self.version += 1
@@ -104,18 +140,37 @@ class Cabinet:
                 self.current[plan.ring[p]] = p
                 if state == _GREEN and self.ready[p] > now + EPS:
                     wake = min(wake, self.ready[p])
-        self.wake = wake
+        self.wake = wake if self._doubted is None else min(wake, self._doubted + SETTLE_S)
 
     def step(self, now: float, ask: Ask, stop: Stop | None) -> None:
-        """Filter a request: nothing at all unless the cabinet runs, no force-off before it is legal."""
+        """Filter a request: nothing at all unless the cabinet runs, no force-off before it is legal or in a hold.
+
+        Whatever is reported: a phase that shows green is not omitted, and one that has been held for as long as
+        the others' maximum red is not held any more until the hold has been withdrawn once.
+        """
         if stop is not None or self.mode != "run":
             self.asked = Ask()
+            self._held = [None] * len(self._held)
             return
-        legal = 0
+        legal = green = worn = 0
         for p, state in enumerate(self.state):
-            if state == _GREEN and now >= self.ready[p] - EPS and self.ped[p] == Ped.DONT_WALK:
-                legal |= 1 << p
-        self.asked = ask._replace(force_off=ask.force_off & legal)
+            bit = 1 << p
+            if state == _GREEN:
+                green |= bit
+                if now >= self.ready[p] - EPS and self.ped[p] == Ped.DONT_WALK:
+                    legal |= bit
+            if not ask.hold & bit:
+                self._held[p] = None
+                continue
+            since = self._held[p]
+            if since is None:
+                self._held[p] = since = now
+            if now - since >= self._patience[p] - EPS:
+                worn |= bit
+            else:
+                self.wake = min(self.wake, since + self._patience[p])
+        hold = ask.hold & ~worn
+        self.asked = ask._replace(force_off=ask.force_off & legal & ~hold, hold=hold, omit=ask.omit & ~green)
 
     def ready_at(self, p: int) -> float:
         """From when a green may end."""
@@ -123,7 +178,12 @@ class Cabinet:
 
     def snapshot(self) -> State:
         """The exact state, for replay."""
-        return {"mode": self.mode, **{name: list(getattr(self, name)) for name in _LISTS}}
+        return {
+            "mode": self.mode,
+            "doubted": self._doubted,
+            "held": list(self._held),
+            **{name: list(getattr(self, name)) for name in _LISTS},
+        }
 
     def resume(self, state: State) -> None:
         """Take up an exact state."""
@@ -131,13 +191,15 @@ class Cabinet:
             if len(state[name]) != len(getattr(self, name)):
                 raise ValueError(f"{name}: the snapshot belongs to another site")
             setattr(self, name, list(state[name]))
-        self.mode = state["mode"]
+        self.mode, self._doubted, self._held = state["mode"], state["doubted"], list(state["held"])
         self._frame = None
         self.version += 1
 
 
-def _whole(value: Value) -> int:
-    return -1 if isinstance(value, str) or not -1e9 < value < 1e9 else int(value)
+def _known(reading: Reading[Value], words: Mapping[float, int]) -> int | None:
+    """What a reading says in our words, None where it cannot be read or says nothing."""
+    value = reading.value
+    return None if reading.quality is Quality.BAD or isinstance(value, str) else words.get(value)
 
 
 _LISTS = ("state", "since", "ready", "ped", "ped_since", "current")

@@ -322,7 +322,7 @@ class SignalGuard:
     def _verdict(
         self, now: float, wanted: SignalWants | None, decisions: list[Decision], notes: list[Intervention]
     ) -> Verdict[SignalWants]:
-        if self._heartbeat:
+        if self._heartbeat and self._in_charge:
             self._beat = int(now) & 0xFFFF
         plain = self._outputs()
         if plain != self._quiet.outputs:
@@ -346,9 +346,15 @@ class SignalGuard:
             heartbeat=self._beat,
         )
 
+    @property
+    def _in_charge(self) -> bool:
+        """Whether the heart beats: a cabinet of which nothing may be asked is left to run by itself."""
+        running = self._plant.mode == "run" and self._stop is None and self._preempt.active < 0
+        return self._lamps or running
+
     def _beaten(self, now: float) -> Verdict[SignalWants]:
         beat = int(now) & 0xFFFF
-        if beat != self._beat:
+        if beat != self._beat and self._in_charge:
             self._beat = beat
             self._quiet = Verdict(replace(self._quiet.outputs, heartbeat=beat))
         return self._quiet
@@ -397,6 +403,7 @@ class SignalGuard:
             "trip": self._trip,
             "failures": list(self._failures),
             "ran": self._ran,
+            "beat": self._beat,
         }
 
     def restore(self, state: State) -> None:
@@ -419,6 +426,6 @@ class SignalGuard:
         self._begun, self._restarted = state["begun"], state["restarted"]
         self._helped, self._refused, self._mute = state["helped"], state["refused"], state["mute"]
         self._replaced, self._trip = state["replaced"], state["trip"]
-        self._failures, self._ran = list(state["failures"]), state["ran"]
+        self._failures, self._ran, self._beat = list(state["failures"]), state["ran"], state["beat"]
         self.status = self._status()
         self._due = NEVER

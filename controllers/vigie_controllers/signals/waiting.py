@@ -9,6 +9,8 @@ from vigie_controllers.signals.words import Ped, PhaseState
 
 GONE_S = 3.0
 """Demand absent this long has gone away; a gap shorter than this does not restart its clock."""
+PATIENCE_S = 20.0
+"""So long past its limit a phase at a cabinet is asked for to the exclusion of others: it may be walking somebody."""
 _GREEN = int(PhaseState.GREEN)
 
 
@@ -38,6 +40,8 @@ class Waiting:
         peds = (bank.ped_on | bank.ped_recall) & plan.peds
         due = FOREVER
         green = sum(1 << p for p, state in enumerate(plant.state) if state == _GREEN)
+        # A cabinet walks whom its own buttons call: a green that it ended without a walk is all that can be asked.
+        passed = self._green & ~green if isinstance(plant, Cabinet) else 0
         if green != self._green:
             self._green, self._lit = green, plan.lit(green)
         for p, state in enumerate(plant.state):
@@ -68,7 +72,7 @@ class Waiting:
                 if self.ped_since[p] is not None:
                     self.ped_since[p] = None
                     self.version += 1
-            elif peds & bit and self.ped_since[p] is None:
+            elif peds & bit and (self.ped_since[p] is None or passed & bit):
                 self.ped_since[p] = now
                 self.version += 1
         self._due = due
@@ -89,12 +93,19 @@ class Waiting:
 
         The most overdue phase alone is called, with what may be on beside it; every other green is forced
         off as soon as that is legal. Pedestrians whose phase is already green get their walk there.
+
+        A cabinet has calls of its own besides, and walks only whom its own buttons call. Others are omitted so that
+        it comes to the phase at once. Where that has not helped for ``PATIENCE_S`` past the limit, nothing is
+        held or omitted any more and every green ends early: it comes there in its own order, if it can be moved.
         """
+        ours = isinstance(plant, Engine)
         lead = self._lead(now, plant)
         due, urgent, limit = self._due, -1, FOREVER
         for p in range(len(self.since)):
             since = self.earliest(p)
             if since is None or p in plant.next or not within >> p & 1:
+                continue
+            if plant.state[p] == _GREEN and not ours:
                 continue
             last = since + self._plan.max_red[p]
             if now < last - lead - EPS:
@@ -110,13 +121,15 @@ class Waiting:
             return Ask(ask.call & company, ped, ask.hold, ask.force_off & ~bit, ask.omit), urgent
         beside = company & ~bit
         keep = beside & ~self._ring(urgent)
-        call = bit | ((ask.call | bank.on | bank.recall) & keep)
-        return (
-            Ask(
-                call, ped, ask.hold & keep, (self._plan.all & ~keep) | (ask.force_off & keep), ask.omit & keep
-            ),
-            urgent,
-        )
+        waiting = ask.call | bank.on | bank.recall
+        if not ours and now >= limit + PATIENCE_S - EPS:
+            return Ask(waiting | bit, ped, force_off=self._plan.all & ~bit), urgent
+        call = bit | (waiting & keep)
+        if not ours:
+            self.due = min(due, limit + PATIENCE_S)
+        omit = ask.omit & keep | (0 if ours else self._plan.all & ~company)
+        force_off = (self._plan.all & ~keep) | (ask.force_off & keep)
+        return Ask(call, ped, ask.hold & keep, force_off, omit), urgent
 
     def _ring(self, p: int) -> int:
         return sum(1 << q for q in self._plan.rings[self._plan.ring[p]])
@@ -139,6 +152,7 @@ class Waiting:
             "gone": list(self._gone),
             "locked": self._locked,
             "due": self._due,
+            "green": self._green,
         }
 
     def resume(self, state: State) -> None:
@@ -147,4 +161,6 @@ class Waiting:
             raise ValueError("waiting: the snapshot belongs to another site")
         self.since, self.ped_since = list(state["since"]), list(state["ped_since"])
         self._gone, self._locked, self._due = list(state["gone"]), state["locked"], state["due"]
+        self._green = state["green"]
+        self._lit = self._plan.lit(self._green)
         self.version += 1

@@ -1,9 +1,11 @@
 """The signal guard under a seeded adversary: ten million lamp transitions, and how many were unlawful.
 
-Cases: ``requests`` (random and hostile requests, broken inputs, faults, restarts) and ``pre-emption`` (the same
-with rail, emergency and other calls at random). A violation is whatever the invariant check, the strict judge
-or the rig's conflict monitor objects to, and whoever waits beyond his bound. Reference of the same run: the same
-requests shown as they are asked, without any guard, before the same judges; a judge that finds nothing there
+Cases: ``requests`` (random and hostile requests, broken inputs, faults, restarts), ``pre-emption`` (the same
+with rail, emergency and other calls at random) and ``cabinet`` (a controller cabinet with its own monitor behind
+the guard, whose reports are wrong for half of the junctions; fewer, since the cabinet is simulated too). A
+violation is whatever the invariant check, the strict judge or the rig's conflict monitor objects to, whatever may
+not be asked of a cabinet, and whoever waits beyond his bound. Reference of the same run: the same requests shown,
+or asked of the cabinet, as they are, without any guard, before the same judges; a judge that finds nothing there
 would prove nothing here.
 """
 
@@ -20,12 +22,13 @@ from vigie_controllers.signals.words import Lamp
 from vigie_sim.bench.figures import Figures
 from vigie_sim.bench.traffic.pool import cores
 from vigie_sim.traffic.adversary import Adversary
+from vigie_sim.traffic.cabinetattack import CabinetAdversary
 from vigie_sim.traffic.judge import Judge
 from vigie_sim.traffic.shapes import dual_ring, one_ring, with_preemptions
 
-CASES = REQUESTS, PREEMPTION = "requests", "pre-emption"
+CASES = REQUESTS, PREEMPTION, CABINET = "requests", "pre-emption", "cabinet"
 UNGUARDED = "no guard"
-_TRANSITIONS = 5_000_000
+_TRANSITIONS = {REQUESTS: 5_000_000, PREEMPTION: 5_000_000, CABINET: 300_000}
 _QUICK = 20_000
 _SCANS = 20_000
 _REFERENCE_SCANS = 2_000
@@ -33,10 +36,10 @@ _REFERENCE_SCANS = 2_000
 
 def guard(figures: Figures) -> None:
     """Fill the figures of this area."""
-    wanted = _QUICK if figures.quick else _TRANSITIONS
     context = get_context("spawn")
     with ProcessPoolExecutor(cores(), context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         for case in CASES:
+            wanted = _QUICK if figures.quick else _TRANSITIONS[case]
             begun = time.perf_counter()
             total: Counter[str] = Counter()
             seeds = _seeds(figures.seed)
@@ -73,7 +76,11 @@ def junction(case: str, seed: int) -> dict[str, Any]:
 
 def attacked(case: str, seed: int, scans: int = _SCANS) -> dict[str, int]:
     """What one adversary got out of one guarded junction."""
-    one = Adversary(junction(case, seed), seed)
+    one: Adversary | CabinetAdversary
+    if case == CABINET:
+        one = CabinetAdversary(junction(case, seed), seed, lies=seed % 2 == 1)
+    else:
+        one = Adversary(junction(case, seed), seed)
     one.run(scans)
     return {
         "junctions": 1,
@@ -86,8 +93,13 @@ def attacked(case: str, seed: int, scans: int = _SCANS) -> dict[str, int]:
 
 
 def obeyed(case: str, seed: int) -> dict[str, int]:
-    """The same requests obeyed at once: green where a phase is called and not omitted, red elsewhere."""
+    """The same requests obeyed at once: green where a phase is called and not omitted, red elsewhere; or asked of a
+    cabinet as they are."""
     raw = junction(case, seed * 1_000_000 + 1)
+    if case == CABINET:
+        bare = CabinetAdversary(raw, seed, lies=False, guarded=False)
+        bare.run(_REFERENCE_SCANS)
+        return {"violations": len(bare.faults), "transitions": bare.transitions, "scans": _REFERENCE_SCANS}
     one, judge = Adversary(raw, seed), Judge(raw)
     judge.see(one.now, [int(Lamp.RED)] * len(one.site.channels))
     for _ in range(_REFERENCE_SCANS):

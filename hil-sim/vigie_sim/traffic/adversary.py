@@ -124,7 +124,7 @@ class Adversary:
     def _mutate(self, luck: float) -> None:
         dice = self.dice
         if luck < 0.45:
-            self.wants = self._wild()
+            self.wants = wild(dice, self.ids, self.eager)
         elif luck < 0.5:
             self.wants = None
         elif luck < 0.9:
@@ -151,23 +151,6 @@ class Adversary:
     def _quality(self) -> Quality:
         return Quality.BAD if self.dice.random() < 0.1 else Quality.GOOD
 
-    def _wild(self) -> SignalWants:
-        dice = self.dice
-
-        def some(*shares: float) -> frozenset[int]:
-            share = dice.choice(shares)
-            return frozenset(n for n in [*self.ids, 99] if dice.random() < share)
-
-        if self.eager:  # end everything as early as it can
-            return SignalWants(
-                force_off=some(0.9, 1.0),
-                call=some(0.5, 0.8, 1.0),
-                ped_call=some(0.0, 0.2),
-                hold=some(0, 0, 0.1),
-            )
-        hold, force_off, omit, call, ped = (some(0.0, 0.2, 0.5, 1.0) for _ in range(5))
-        return SignalWants(hold, force_off, omit, call, ped)
-
     def _expire(self) -> None:
         """Outputs were not renewed in time: the street has been given the safe values, flash, meanwhile."""
         self.guard.replaced("outputs expired")
@@ -189,6 +172,24 @@ class Adversary:
             self.guard.restore(state)
             self.judge.forget()
         self.lamps = ()
+
+
+def wild(dice: random.Random, ids: Sequence[int], eager: bool) -> SignalWants:
+    """Any request at all, also for a phase that is not there; eager: end everything as early as it can."""
+
+    def some(*shares: float) -> frozenset[int]:
+        share = dice.choice(shares)
+        return frozenset(n for n in [*ids, 99] if dice.random() < share)
+
+    if eager:
+        return SignalWants(
+            force_off=some(0.9, 1.0),
+            call=some(0.5, 0.8, 1.0),
+            ped_call=some(0.0, 0.2),
+            hold=some(0, 0, 0.1),
+        )
+    hold, force_off, omit, call, ped = (some(0.0, 0.2, 0.5, 1.0) for _ in range(5))
+    return SignalWants(hold, force_off, omit, call, ped)
 
 
 class _Watch:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from vigie_controllers.signals.engine import Ask, Engine, Stop
+from vigie_controllers.signals.engine import Ask, Engine, Order, Stop
 from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.site import SignalSite
 from vigie_controllers.signals.words import Ped, PhaseState
@@ -211,8 +211,9 @@ Sensing = Callable[[], tuple[set[int], set[int]]]
 class PhaseCabinet(Cabinet):
     """A NEMA cabinet: rings, barriers, minimum greens and clearances are its own.
 
-    While somebody beats the heart, greens end when that somebody forces them off; else it runs actuated by
-    itself: a green ends after a gap or at its maximum, when somebody else waits.
+    While somebody beats the heart, greens end when that somebody forces them off, or at ``last_max_green_s``
+    unless they are held; else it runs actuated by itself: a green ends after a gap or at its maximum. Either
+    only when somebody else waits. preempted: phases that a pre-emption of its own keeps green meanwhile.
     """
 
     def __init__(
@@ -223,19 +224,24 @@ class PhaseCabinet(Cabinet):
         *,
         gap_s: float = 3.0,
         max_green_s: float = 40.0,
+        last_max_green_s: float = 120.0,
+        step_s: float = STEP_S,
         recall: frozenset[int] = frozenset(),
     ) -> None:
         super().__init__(site, monitor)
         self._plan = Plan(site)
         self._engine = Engine(self._plan)
         self._sensing = sensing
-        self._gap_s, self._max_green_s = gap_s, max_green_s
+        self._gap_s, self._max_green_s, self._last_max_green_s = gap_s, max_green_s, last_max_green_s
+        self.preempted: frozenset[int] = frozenset()
+        self._flashed = False
         self._recall = self._plan.mask(recall)
         self._rows = max(self._plan.ids)
+        self._asked: tuple[int, ...] = (0, 0, 0, 0)
         self._written = {word: [False] * self._rows for word in ("Hold", "ForceOff", "Omit", "Call")}
         self._ped_calls = 0
         self._last_seen = [float("-inf")] * len(site.phases)
-        self._next_step = 0.0
+        self._next_step, self._step_s = 0.0, step_s
 
     def command(self, instant: float, node: str, values: Sequence[Any]) -> None:
         """One of ``Phases.Hold|ForceOff|Omit|Call`` from ``instant`` on, one flag per phase."""
@@ -248,6 +254,10 @@ class PhaseCabinet(Cabinet):
         if instant > self.now:
             self.advance(instant)
         self._written[word] = [bool(value) for value in values]
+        self._asked = tuple(
+            self._plan.mask(number for number, on in enumerate(row, start=1) if on)
+            for row in self._written.values()
+        )
 
     def nodes(self) -> dict[str, Any]:
         """Requests as written, phases and lamps as they are."""
@@ -279,17 +289,22 @@ class PhaseCabinet(Cabinet):
         while self._next_step <= now + _EPS:
             self._step(self._next_step)
             super().advance(self._next_step)
-            self._next_step = round(self._next_step + STEP_S, 6)
+            self._next_step = round(self._next_step + self._step_s, 6)
         return super().advance(now)
 
     def _wanted(self, now: float) -> tuple[int, ...]:
-        return self._engine.lamps
+        return self.monitor.card.flash if self._flashed else self._engine.lamps
+
+    def _light(self, now: float) -> None:
+        self._flashed = self._flashed or self.flashing
+        super()._light(now)
 
     def _step(self, now: float) -> None:
         engine, plan = self._engine, self._plan
-        if self.monitor.fault is not None or self._cut():
+        if self.flashing or self._flashed:
             # The flasher has the lamps; the inside waits in flash and starts anew afterwards.
             engine.step(now, Ask(), _FLASH)
+            self._flashed = self.flashing
             return
         vehicles, feet = self._sensing()
         seen = plan.mask(vehicles)
@@ -298,25 +313,29 @@ class PhaseCabinet(Cabinet):
             if ped == Ped.WALK:
                 self._ped_calls &= ~(1 << p)
         call = seen | self._recall | self._ped_calls
+        if self.preempted:
+            wanted = plan.mask(self.preempted)
+            rest = plan.all & ~wanted
+            engine.step(now, Ask(wanted, 0, wanted, rest, rest), None, Order(rest))
+            return
         if self.remote:
-            hold, force, omit, more = (
-                plan.mask(number for number, on in enumerate(self._written[word], start=1) if on)
-                for word in ("Hold", "ForceOff", "Omit", "Call")
-            )
+            hold, force, omit, more = self._asked
+            force |= self._ripe(now, seen, None, self._last_max_green_s)
             ask = Ask(call | more, self._ped_calls, hold, force, omit)
         else:
-            ask = Ask(call, self._ped_calls, 0, self._ripe(now, seen), 0)
+            ask = Ask(call, self._ped_calls, 0, self._ripe(now, seen, self._gap_s, self._max_green_s), 0)
         engine.step(now, ask, None)
 
-    def _ripe(self, now: float, seen: int) -> int:
-        """Greens that end by themselves: gap or maximum."""
+    def _ripe(self, now: float, seen: int, gap_s: float | None, max_green_s: float) -> int:
+        """Greens that end by themselves: gap, where gaps count, or maximum."""
         ripe = 0
         for p, state in enumerate(self._engine.state):
             if seen >> p & 1:
                 self._last_seen[p] = now
             if state == PhaseState.GREEN:
                 on = now - self._engine.since[p]
-                if now - self._last_seen[p] >= self._gap_s or on >= self._max_green_s:
+                gap = gap_s is not None and now - self._last_seen[p] >= gap_s
+                if gap or on >= max_green_s:
                     ripe |= 1 << p
         return ripe
 

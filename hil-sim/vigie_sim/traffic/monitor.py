@@ -101,6 +101,7 @@ class Monitor:
             self._rivals[j] |= 1 << i
         self._lamps: tuple[int, ...] = card.flash
         self._bits: tuple[int, ...] = tuple(COLOURS[lamp] for lamp in self._lamps)
+        self._stuck = False
         self._now = float("-inf")
         self._yellow_since = [float("-inf")] * count
         self._closed_at = [float("-inf")] * count
@@ -138,8 +139,9 @@ class Monitor:
         Instants never go back; several changes at one instant are judged as they come.
         """
         self.advance(instant)
-        if self.fault is not None:
+        if self.fault is not None or (lamps is self._lamps and not stuck and not self._stuck):
             return
+        self._stuck = bool(stuck)
         new = tuple(lamps)
         bits = tuple(COLOURS.get(lamp, 0) for lamp in new)
         if stuck:
@@ -160,7 +162,7 @@ class Monitor:
         if now <= self._now:
             return
         self._now = now
-        if self.fault is not None:
+        if self.fault is not None or not (self._present or self._dual_since or self._dark_since):
             return
         due: list[tuple[float, str, tuple[int, ...]]] = []
         for pair, since in self._present.items():
@@ -168,8 +170,6 @@ class Monitor:
             due.append((latch, "conflict", pair))
         due.extend((since + DUAL_S, "dual-indication", (c,)) for c, since in self._dual_since.items())
         due.extend((since + RED_FAIL_S, "red-fail", (c,)) for c, since in self._dark_since.items())
-        if not due:
-            return
         at, kind, channels = min(due)
         if now >= at - _EPS:
             self._trip(at, kind, channels, self._why_level(kind, channels))

@@ -53,6 +53,28 @@ def dual_ring() -> dict[str, Any]:
     return {"phases": rows, "channels": channels, "detectors": detectors, "conflicts": conflicts}
 
 
+def rings(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """These phases, a channel and a detector each, heads and buttons for those that walk, and every conflict."""
+    of = {row["id"]: row for row in rows}
+    channels: list[dict[str, Any]] = [{"id": f"v{n}", "phases": [n]} for n in of]
+    detectors: list[dict[str, Any]] = [{"id": f"d{n}", "phases": [n]} for n in of]
+    for n, row in of.items():
+        if row.get("walk_s"):
+            channels.append({"id": f"p{n}", "kind": "pedestrian", "phases": [n]})
+            detectors.append({"id": f"b{n}", "kind": "button", "phases": [n]})
+
+    def apart(p: int, q: int) -> bool:
+        return p != q and (of[p]["barrier"] != of[q]["barrier"] or of[p]["ring"] == of[q]["ring"])
+
+    conflicts = [
+        [a["id"], b["id"]]
+        for k, a in enumerate(channels)
+        for b in channels[k + 1 :]
+        if apart(a["phases"][0], b["phases"][0])
+    ]
+    return {"phases": rows, "channels": channels, "detectors": detectors, "conflicts": conflicts}
+
+
 def with_preemptions(raw: dict[str, Any], seed: int) -> dict[str, Any]:
     """The same junction with three pre-emptions drawn at random: rail, emergency linked to it, and another."""
     dice = random.Random(seed)
