@@ -12,6 +12,7 @@ import typer
 from vigie_edge.journal.journal import list_segments
 from vigie_edge.journal.salvage import examine, good_records
 from vigie_edge.journal.segment import Kind, Record
+from vigie_edge.language import say
 from vigie_protocols.errors import InputError, Problem
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="Gateway file (YAML).", exists=False)]
@@ -130,12 +131,24 @@ def _print_plan(file: Path, rows: list[Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("link", "device", "request", "points", "every s", "spare", title=str(file))
+    table = Table(
+        say("lien", "link"), say("appareil", "device"), say("demande", "request"), "points",
+        say("toutes les (s)", "every s"), say("en trop", "spare"), title=str(file),
+    )  # fmt: skip
     for row in rows:
-        every = f"{row.every_s:g}" if row.every_s else "by itself"
-        table.add_row(row.link, row.device, row.request, str(row.points), every, str(row.spare or ""))
-    per_s = sum(1 / row.every_s for row in rows if row.every_s)
-    table.caption = f"{len(rows)} requests, {per_s:.1f} a second, {sum(row.points for row in rows)} points"
+        itself = say("de lui-même", "by itself")
+        every = (
+            say("au besoin", "when changed") if row.writes else f"{row.every_s:g}" if row.every_s else itself
+        )
+        request = f"{say('écrit', 'writes')}: {row.request}" if row.writes else row.request
+        table.add_row(row.link, row.device, request, str(row.points), every, str(row.spare or ""))
+    reads = [row for row in rows if not row.writes]
+    per_s = sum(1 / row.every_s for row in reads if row.every_s)
+    points = sum(row.points for row in reads)
+    table.caption = say(
+        f"{len(reads)} demandes, {per_s:.1f} par seconde, {points} points",
+        f"{len(reads)} requests, {per_s:.1f} a second, {points} points",
+    )
     Console().print(table)
 
 

@@ -42,7 +42,9 @@ class OpcUaAddress(_Address):
     """A variable, or one element of an array variable, or one bit of either.
 
     node: ``s=NAME`` or plain ``NAME`` (a string identifier below the device's prefix, in the device's
-    namespace), or a complete node id such as ``ns=0;i=2258``, taken as it is.
+    namespace), or a complete node id such as ``ns=0;i=2258``, taken as it is, or a browse path from the
+    Objects folder such as ``/Station/3:Level``, which the server translates at each connection: names without a
+    number are in the device's namespace, ``&/`` is a stroke inside a name.
     variant: the type on the wire, by default the usual one of the point's type.
     Many points in one array cost one node read; writing one element writes the whole array.
     """
@@ -60,6 +62,8 @@ class OpcUaAddress(_Address):
 
     def unfit(self, kind: ValueType, writable: bool) -> str | None:
         """Why a point of this type cannot stand here, or None."""
+        if self.node.startswith("/") and (self.node.endswith("/") or "//" in self.node):
+            return "a browse path with an empty name"
         if self.bit is not None and kind is not ValueType.BOOL:
             return "a bit needs a bool point"
         if self.bit is not None and self.variant is None:

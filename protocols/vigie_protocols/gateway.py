@@ -84,7 +84,8 @@ class Link(Strict):
 
     url: OPC UA endpoint. host, port: Modbus TCP device or MQTT broker. serial: Modbus RTU.
     timeout_s: budget of one request. in_flight: requests at once (1 unless the device allows more).
-    publishing_s, sampling_s: OPC UA subscriptions; 0 polls instead.
+    publishing_s, sampling_s: OPC UA subscriptions; 0 polls instead. queue_size: changes of one node that the server
+    keeps between two publications, so that pulses do not get lost.
     """
 
     protocol: Protocol
@@ -97,6 +98,7 @@ class Link(Strict):
     in_flight: int = Field(default=1, ge=1, le=64)
     publishing_s: float = Field(default=0.1, ge=0, le=60)
     sampling_s: float | None = Field(default=None, ge=0, le=60)
+    queue_size: int = Field(default=16, ge=1, le=1000)
     username: str | None = None
     password_file: PathBeside | None = None
     security: OpcUaSecurity | None = None

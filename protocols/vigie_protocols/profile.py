@@ -115,8 +115,8 @@ class Limits(Strict):
     """What a device can take in one request (Modbus application protocol 1.1b3 gives the defaults).
 
     max_gap: unused registers (or coils, times 16) that one block read may cover, None = let the cost model
-    of the link decide. functions: the function codes the device knows. in_flight: requests at once.
-    turnaround_s: silence the device needs after an answer (serial lines).
+    of the link decide. functions: the function codes the device knows. in_flight: requests this device takes
+    at once, where its link allows several. turnaround_s: silence the device needs after an answer (serial lines).
     """
 
     max_registers: int = Field(default=125, ge=1, le=125)
@@ -311,7 +311,9 @@ class Profile(Strict):
                 raise wrong(f"no {self.protocol} address", f"Add {self.protocol}: {{...}}.", "points", place)
             fault = address.unfit(spec.type, spec.writable)
             if isinstance(address, ModbusAddress):
-                fault = fault or _unreachable(address, spec.writable, self.limits)
+                for step in range(spec.repeat or 1):
+                    here = address.at(step, spec.first + step)
+                    fault = fault or _unreachable(here, spec.writable, self.limits)
             if fault:
                 raise wrong(fault, "Correct address or type.", "points", place, self.protocol)
         names: dict[str, PointDecl] = {}
@@ -354,6 +356,13 @@ def _unreachable(address: ModbusAddress, writable: bool, limits: Limits) -> str 
     read = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}[address.table]
     if read not in limits.functions:
         return f"reading the {address.table} table takes function {read}, which limits.functions lacks"
+    most = limits.max_bits if address.bits_table else limits.max_registers
+    if address.words > most:
+        return f"takes {address.words} registers, limits allow {most} in one request"
+    for one in limits.forbidden:
+        end = address.address + address.words
+        if one.table == address.table and address.address <= one.last and one.first < end:
+            return f"stands in the forbidden range {one.first} to {one.last} of the {one.table} table"
     several, single = (15, 5) if address.bits_table else (16, 6)
     codes = (
         {several}

@@ -46,8 +46,8 @@ class Wire(Protocol):
         """True while requests can be sent."""
         ...
 
-    async def request(self, unit: int, pdu: bytes, timeout_s: float) -> bytes:
-        """One request and its answer."""
+    async def request(self, unit: int, pdu: bytes, timeout_s: float, rest_s: float = 0.0) -> bytes:
+        """One request and its answer; rest_s: silence the unit needs after it, on a serial line."""
         ...
 
     def close(self, why: str = "") -> None:
@@ -247,14 +247,20 @@ class ModbusDriver:
         return answer[2:]
 
     async def _request(self, station: Station, pdu: bytes, urgent: bool) -> bytes:
-        await self._turn.take(urgent)
+        # The device's own turn first: whoever waits for it holds no place on the link.
+        await station.turn.take(urgent)
         try:
-            wire = self._wire
-            if wire is None or not wire.up:
-                wire = await self._connect(station.timeout_s)
-            return await wire.request(station.unit, pdu, station.timeout_s)
+            await self._turn.take(urgent)
+            try:
+                wire = self._wire
+                if wire is None or not wire.up:
+                    wire = await self._connect(station.timeout_s)
+                rest_s = station.limits.turnaround_s
+                return await wire.request(station.unit, pdu, station.timeout_s, rest_s)
+            finally:
+                self._turn.give()
         finally:
-            self._turn.give()
+            station.turn.give()
 
     async def _connect(self, timeout_s: float) -> Wire:
         async with self._connecting:

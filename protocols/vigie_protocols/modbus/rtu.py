@@ -59,7 +59,7 @@ class RtuLine:
         self._serial = serial
         self._counters = counters
         self._character = character
-        self._silence = 0.00175 if serial.baud > 19200 else 3.5 * character
+        self._silence = self._rest = 0.00175 if serial.baud > 19200 else 3.5 * character
         self._loop = asyncio.get_running_loop()
         self._fd: int | None = None
         self._buffer = bytearray()
@@ -106,8 +106,11 @@ class RtuLine:
         os.close(fd)
         self._settle(LinkDown(why or "closed"))
 
-    async def request(self, unit: int, pdu: bytes, timeout_s: float) -> bytes:
-        """One request and its answer; the time limit runs from the last byte sent."""
+    async def request(self, unit: int, pdu: bytes, timeout_s: float, rest_s: float = 0.0) -> bytes:
+        """One request and its answer; the time limit runs from the last byte sent.
+
+        rest_s: silence this unit needs after its answer before anybody speaks again.
+        """
         await self._silent()
         fd = self._fd
         if fd is None:
@@ -117,6 +120,7 @@ class RtuLine:
         self._buffer.clear()
         future: asyncio.Future[bytes] = self._loop.create_future()
         self._waiting = future, unit, pdu[0]
+        self._rest = max(self._silence, rest_s)
         self._counters.requests += 1
         try:
             sent = os.write(fd, frame)
@@ -135,9 +139,9 @@ class RtuLine:
             self._waiting = None
 
     async def _silent(self) -> None:
-        """Wait until nothing has been on the line for 3.5 characters."""
+        """Wait until nothing has been on the line for 3.5 characters, or for what the last unit needs."""
         while True:
-            rest = self._last_byte + self._silence - self._loop.time()
+            rest = self._last_byte + self._rest - self._loop.time()
             if rest <= 0:
                 return
             await asyncio.sleep(rest)

@@ -8,6 +8,7 @@ from vigie_protocols.driver import Answer, DevicePoints, DeviceState
 from vigie_protocols.gateway import Link
 from vigie_protocols.modbus.planner import costs_of, plan
 from vigie_protocols.points import Quality, Value
+from vigie_protocols.turn import Turn
 
 BREAK: Final = 2
 """Requests without an answer, in a row, after which a device counts as dead and is only probed."""
@@ -22,6 +23,7 @@ class Station:
         self.name = row.device.name
         self.unit = row.device.unit
         self.limits = row.profile.limits
+        self.turn = Turn(self.limits.in_flight)
         self.timeout_s = row.device.timeout_s or link.timeout_s
         self.points = {index: decl for index, decl in row.points if decl.address is not None}
         costs = costs_of(link, self.limits)

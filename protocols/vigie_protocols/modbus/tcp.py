@@ -100,8 +100,11 @@ class TcpLink(asyncio.Protocol):
             self._transport.abort()
             self._transport = None
 
-    async def request(self, unit: int, pdu: bytes, timeout_s: float) -> bytes:
-        """Send one PDU and return the answer's PDU; raises LinkDown, DeviceTimeout and device errors."""
+    async def request(self, unit: int, pdu: bytes, timeout_s: float, rest_s: float = 0.0) -> bytes:
+        """Send one PDU and return the answer's PDU; raises LinkDown, DeviceTimeout and device errors.
+
+        rest_s: for serial lines alone.
+        """
         transport = self._transport
         if transport is None:
             raise LinkDown(self.error)

@@ -37,6 +37,7 @@ from vigie_protocols.opcua.session import (
     UNSTAMPED,
     ReadRequest,
     Session,
+    browse_path,
     code_name,
     connect,
     node_id,
@@ -47,8 +48,6 @@ from vigie_protocols.points import Quality
 
 REFRESH: Final = 0.4
 """Share of the shortest staleness limit after which every node is read, changed or not."""
-QUEUE: Final = 16
-"""Changes of one node that a server keeps between two publications: pulses must not get lost."""
 READY_S: Final = 0.05
 """Seconds between two tries while somebody waits for the link."""
 LARGEST: Final = 1000
@@ -246,10 +245,22 @@ class OpcUaDriver:
                 numbers[device.namespace] = device.namespace
             elif device.namespace not in numbers:
                 numbers[device.namespace] = await session.namespace(device.namespace)
+        paths: list[tuple[NodePoints, Any]] = []
         for node in self._nodes:
             device = self._devices[node.device]
-            self._ids[id(node)] = node_id(node.node, device.prefix, numbers[device.namespace])
+            namespace, where = numbers[device.namespace], device.prefix + node.node
             node.raw = None
+            if where.startswith("/"):
+                paths.append((node, browse_path(where, namespace)))
+            # Where a path leads nowhere, this id is unknown to the server, and its points alone are bad.
+            self._ids[id(node)] = node_id(node.node, device.prefix, namespace)
+        for start in range(0, len(paths), self._largest):
+            rows = paths[start : start + self._largest]
+            self.state.counters.requests += 1
+            found = await session.translate([path for _, path in rows])
+            for (node, _), identity in zip(rows, found, strict=True):
+                if identity is not None:
+                    self._ids[id(node)] = identity
         self._plan()
 
     def _plan(self) -> None:
@@ -264,7 +275,7 @@ class OpcUaDriver:
             return
         sampling = self._link.sampling_s
         items = [
-            (self._ids[id(node)], node.rate_s if sampling is None else sampling, QUEUE)
+            (self._ids[id(node)], node.rate_s if sampling is None else sampling, self._link.queue_size)
             for node in self._nodes
         ]
         try:

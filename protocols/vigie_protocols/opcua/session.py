@@ -6,6 +6,7 @@ Only this module knows the library, since it renames things between releases.
 import asyncio
 import hashlib
 import logging
+import re
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,6 +47,8 @@ TRANSIENT_CODES: Final = frozenset(
         ua.StatusCodes.BadWaitingForInitialData,
     }
 )
+_STROKE: Final = re.compile(r"(?<!&)/")
+_NUMBERED: Final = re.compile(r"\d+:")
 UNSTAMPED: Final = ua.StatusCodes.BadWriteNotSupported
 """The answer of servers that take a value but not a source timestamp with it."""
 TOO_MANY: Final = ua.StatusCodes.BadTooManyOperations
@@ -70,6 +73,18 @@ def node_id(node: str, prefix: str, namespace: int) -> Any:
         return ua.NodeId.from_string(text)
     except ua.UaError as error:
         raise PermanentError(f"{text!r} is no node id: {error}") from None
+
+
+def browse_path(path: str, namespace: int) -> Any:
+    """A profile's browse path as the standard writes it (OPC 10000-4, A.2), its bare names in ``namespace``.
+
+    Raises PermanentError for one that is none.
+    """
+    names = [part if _NUMBERED.match(part) else f"{namespace}:{part}" for part in _STROKE.split(path)[1:]]
+    try:
+        return ua.RelativePath.from_string("/" + "/".join(names))
+    except (ValueError, ua.UaError) as error:
+        raise PermanentError(f"{path!r} is no browse path: {error}") from None
 
 
 class ReadRequest:
@@ -128,6 +143,16 @@ class Session:
         if uri not in known:
             raise DeviceRefused(f"the server has no namespace {uri!r}, only {', '.join(known)}")
         return int(known.index(uri))
+
+    async def translate(self, paths: Sequence[Any]) -> list[Any]:
+        """The NodeId at the end of each path from the Objects folder, None where there is nothing."""
+        start = ua.NodeId(ua.ObjectIds.ObjectsFolder)
+        asked = [ua.BrowsePath(StartingNode=start, RelativePath=path) for path in paths]
+        results = await _ours(self._ua.session.translate_browsepaths_to_nodeids(asked), "browse")
+        ends = [
+            row.Targets[0].TargetId if row.StatusCode.is_good() and row.Targets else None for row in results
+        ]
+        return [end and ua.NodeId(end.Identifier, end.NamespaceIndex, end.NodeIdType) for end in ends]
 
     async def read(self, request: ReadRequest) -> list[Got]:
         """One Read service call: a result per node."""

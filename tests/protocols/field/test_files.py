@@ -199,6 +199,26 @@ def test_schemas_for_editors_are_up_to_date(name, tmp_path):
     assert json.loads(kept)["additionalProperties"] is False
 
 
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ("forbidden: [{table: input, first: 1, last: 3}]", "forbidden range 1 to 3 of the input table"),
+        ("forbidden: [{table: discrete, first: 5, last: 5}]", "forbidden range 5 to 5"),
+        ("max_registers: 1", "takes 2 registers, limits allow 1"),
+    ],
+)
+def test_a_point_that_the_limits_rule_out_is_named(tmp_path, limits, says):
+    head = f"limits: {{{limits}}}\npoints:"
+    (tmp_path / "pump.yaml").write_text(PROFILE.replace("points:", head))
+    found = problems(load_profile, tmp_path / "pump.yaml")
+    assert len(found) == 1 and says in found[0].reason
+    fine = (
+        head.replace("first: 1", "first: 2").replace("5", "7").replace("max_registers: 1", "max_registers: 2")
+    )
+    (tmp_path / "pump.yaml").write_text(PROFILE.replace("points:", fine))
+    load_profile(tmp_path / "pump.yaml")
+
+
 def test_a_device_without_the_function_code_is_named(tmp_path):
     (tmp_path / "pump.yaml").write_text(
         PROFILE.replace("points:", "limits: {functions: [1, 2, 3, 4, 5]}\npoints:")

@@ -32,7 +32,8 @@ class FarEnd(asyncio.Protocol):
 
     log: list
     answer = None
-    gap = False
+    delay_s = 0.0
+    waiting = crowd = 0
 
     def connection_made(self, transport):
         self.transport = transport
@@ -43,8 +44,17 @@ class FarEnd(asyncio.Protocol):
             pdu, data = data[7 : 6 + length], data[6 + length :]
             self.log.append((unit, *struct.unpack_from(">BHH", pdu)))
             reply = self.answer(number, unit, pdu) if self.answer else healthy(number, unit, pdu)
-            if reply:
+            if reply and self.delay_s:
+                far = type(self)
+                far.waiting += 1
+                far.crowd = max(far.crowd, far.waiting)
+                asyncio.get_running_loop().call_later(self.delay_s, self.send, reply)
+            elif reply:
                 self.transport.write(reply)
+
+    def send(self, reply):
+        type(self).waiting -= 1
+        self.transport.write(reply)
 
 
 def framed(number, unit, pdu):
@@ -60,12 +70,12 @@ def healthy(number, unit, pdu):
 
 
 @asynccontextmanager
-async def running(folder, units=(1,), answer=None, timeout_s=0.2, retry_s=0.05, in_flight=1):
+async def running(folder, units=(1,), answer=None, timeout_s=0.2, retry_s=0.05, in_flight=1, profile=PROFILE):
     far = type("Far", (FarEnd,), {"log": [], "answer": staticmethod(answer) if answer else None})
     loop = asyncio.get_running_loop()
     server = await loop.create_server(far, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    (folder / "unit.yaml").write_text(PROFILE)
+    (folder / "unit.yaml").write_text(profile)
     devices = "".join(f"  - {{name: u{unit}, profile: unit, link: bus, unit: {unit}}}\n" for unit in units)
     (folder / "gateway.yaml").write_text(
         "gateway: gw\nsite: {name: Essai, lat: 0, lon: 0}\nlinks:\n"
@@ -109,8 +119,9 @@ def test_one_request_reads_everything(tmp_path):
             await polling(driver, lambda: len(seen) == 12)
             assert far.log[0] == (1, 3, 0, 41)
             assert seen["u1/a.7"].value == 6 and seen["u1/out"].value == 40
-            (row,) = plan_rows(configuration)
+            row, write = plan_rows(configuration)
             assert (row.request, row.points, row.spare) == ("function 3, holding 0 to 40", 12, 29)
+            assert (write.request, write.writes, write.points) == ("function 6, holding 40", True, 1)
 
     run(scenario())
 
@@ -194,6 +205,24 @@ def test_several_requests_at_once_where_the_link_allows_them(tmp_path):
             number = far.log.index((4, 3, 0, 41))
             assert number == 3 and driver.state.counters.connects == 1
             reading.cancel()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_a_device_is_never_asked_more_at_once_than_it_bears(tmp_path, most):
+    profile = PROFILE.replace("points:", f"limits: {{max_registers: 4, in_flight: {most}}}\npoints:")
+    profile = profile.replace("rate_s: 0.02", "rate_s: 5")
+
+    async def scenario():
+        async with running(tmp_path, timeout_s=5, in_flight=8, profile=profile) as (driver, _, far, _):
+            far.delay_s = 0.005
+            reading = asyncio.ensure_future(driver.read_all(0.0, 0.0))
+            assert (await driver.write([Change(11, 1, 0.0)])).results[0].ok
+            assert all(one.quality is Quality.GOOD for one in await reading)
+            assert len(far.log) == 6
+            await asyncio.gather(driver.poll(asyncio.get_running_loop().time()), driver.read_all(0.0, 0.0))
+            assert far.crowd == most
 
     run(scenario())
 

@@ -14,14 +14,16 @@ import pytest
 from asyncua import Server, ua
 from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from tests.protocols.field.rigs import Proxy
 
+from vigie_protocols.addresses import OpcUaAddress
 from vigie_protocols.driver import Change, devices_of
 from vigie_protocols.drivers import make_driver
 from vigie_protocols.errors import PermanentError
 from vigie_protocols.gateway import load_gateway
 from vigie_protocols.opcua.nodes import stamp_through, to_datetime, to_utc
 from vigie_protocols.opcua.session import connect
-from vigie_protocols.points import Quality
+from vigie_protocols.points import Quality, ValueType
 
 LIMIT_S = 30
 PROFILE = """
@@ -88,6 +90,12 @@ class Cabinet:
             )
             await node.set_writable()
             self.nodes[name] = node
+        station = await self.server.nodes.objects.add_object(index, "Station 1")
+        pump = await station.add_object(index, "Pump/A")
+        self.level = await station.add_variable(index, "Level", 1.5)
+        self.speed = await pump.add_variable(index, "Speed", 0.0)
+        self.flags = await pump.add_variable(index, "Flags", [True, False])
+        await self.speed.set_writable()
         space = self.server.iserver.aspace
         write = space.write_attribute_value
 
@@ -234,6 +242,94 @@ def test_a_pulse_between_two_publications_is_delivered(cabinet, tmp_path):
                     await asyncio.sleep(0.01)
 
     run(cabinet, scenario())
+
+
+PATHS = """
+profile: cabinet
+title: {fr: Armoire, en: Cabinet}
+protocol: opcua
+domain: water
+watchdog: {none: "a test device"}
+points:
+  - {name: level, type: float, stale_s: 3600, opcua: {node: Level}}
+  - {name: speed, type: float, writable: true, safe: 0, stale_s: 3600, opcua: {node: "Pump&/A/Speed"}}
+  - {name: "flag.{i}", type: bool, repeat: 2, stale_s: 3600, opcua: {node: "NUMBER:Pump&/A/Flags", index: 0}}
+  - {name: lost, type: float, stale_s: 3600, opcua: {node: "Pump&/B/Speed"}}
+"""
+
+
+def by_paths(cabinet, folder, port):
+    number = cabinet.level.nodeid.NamespaceIndex
+    configure(folder, port)
+    (folder / "cabinet.yaml").write_text(PATHS.replace("NUMBER", str(number)))
+    gateway = folder / "gateway.yaml"
+    gateway.write_text(gateway.read_text().replace('prefix: "a."', 'prefix: "/Station 1/"'))
+    return load_gateway(gateway)
+
+
+def test_nodes_are_found_by_their_browse_paths(cabinet, tmp_path):
+    async def scenario():
+        configuration = by_paths(cabinet, tmp_path, cabinet.port)
+        at = {decl.point: place for place, decl in enumerate(configuration.points)}
+        async with opened(configuration) as driver:
+            answers = await driver.read_all(5.0, 5.0)
+            seen = {index: reading for answer in answers for index, reading in answer.readings()}
+            assert seen[at["level"]].value == 1.5
+            assert [seen[at["flag.1"]].value, seen[at["flag.2"]].value] == [True, False]
+            # a path that leads nowhere costs its own point
+            bad = [point for point, place in at.items() if seen[place].quality is Quality.BAD]
+            assert bad == ["lost"]
+            report = await driver.write([Change(at["speed"], 42.0, 1.0)])
+            assert report.results[0].ok
+            assert await cabinet.speed.read_value() == 42.0
+
+    run(cabinet, scenario())
+
+
+def test_a_new_session_has_its_subscriptions_back(cabinet, tmp_path):
+    async def scenario():
+        proxy = Proxy()
+        await proxy.start(cabinet.port)
+        configuration = by_paths(cabinet, tmp_path, proxy.port)
+        at = {decl.point: place for place, decl in enumerate(configuration.points)}
+        seen = {}
+
+        def deliver(answer):
+            seen.update(answer.readings())
+
+        async with opened(configuration, deliver) as driver:
+            loop = asyncio.get_running_loop()
+
+            async def until(condition):
+                async with asyncio.timeout(LIMIT_S):
+                    while not condition():
+                        await driver.poll(loop.time())
+                        await asyncio.sleep(0.01)
+
+            def shows(value):
+                one = seen.get(at["level"])
+                return one is not None and one.quality is Quality.GOOD and one.value == value
+
+            await until(lambda: shows(1.5))
+            await proxy.cut()
+            await until(lambda: seen[at["level"]].quality is Quality.BAD)
+            await proxy.restore()
+            await until(lambda: shows(1.5))
+            reads = driver.state.counters.requests
+            for value in (2.5, 3.5):  # nothing is read for the next twenty minutes: this comes by itself
+                await cabinet.level.write_value(value)
+                await until(lambda value=value: shows(value))
+            await cabinet.level.write_value(1.5)
+            assert driver.state.counters.connects == 2
+            assert driver.state.counters.requests - reads <= 1  # the subscription, if it had yet to be made
+        await proxy.cut()
+
+    run(cabinet, scenario())
+
+
+@pytest.mark.parametrize("node", ["/", "/Station/", "/Station//Level"])
+def test_a_browse_path_with_an_empty_name_is_refused(node):
+    assert "empty name" in OpcUaAddress(node=node).unfit(ValueType.FLOAT, False)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -5,6 +5,7 @@ import os
 import random
 import struct
 import threading
+import time
 
 import pytest
 from pymodbus.framer import FramerRTU
@@ -39,6 +40,8 @@ class Line(threading.Thread):
         self.port = os.ttyname(self.far)
         self.registers = {unit: [unit * 1000 + at for at in range(64)] for unit in (1, 2)}
         self.asked = []
+        self.gaps = []
+        self.answered = None
         self.spoil = 0
         self.stopped = False
 
@@ -65,6 +68,8 @@ class Line(threading.Thread):
     def answer(self, frame):
         assert FramerRTU.compute_CRC(frame[:-2]).to_bytes(2, "big") == frame[-2:]
         unit, function = frame[:2]
+        if self.answered is not None:
+            self.gaps.append((self.answered[0], time.monotonic() - self.answered[1]))
         self.asked.append((unit, function, *struct.unpack(">HH", frame[2:6])))
         if unit not in self.registers:
             return
@@ -85,6 +90,7 @@ class Line(threading.Thread):
         if self.spoil:
             self.spoil -= 1
             reply = reply[:-1] + bytes((reply[-1] ^ 0xFF,))
+        self.answered = unit, time.monotonic()
         os.write(self.near, reply)
 
     def stop(self):
@@ -109,9 +115,13 @@ def test_crc_agrees_with_pymodbus():
         assert crc16(data).to_bytes(2, "little") == FramerRTU.compute_CRC(data).to_bytes(2, "big")
 
 
-def drive(line, folder, scenario, units=(1, 2)):
+def drive(line, folder, scenario, units=(1, 2), kinds=None):
     (folder / "sensor.yaml").write_text(PROFILE)
-    devices = "\n".join(f"  - {{name: s{unit}, profile: sensor, link: bus, unit: {unit}}}" for unit in units)
+    kinds = kinds or {}
+    devices = "\n".join(
+        f"  - {{name: s{unit}, profile: {kinds.get(unit, 'sensor')}, link: bus, unit: {unit}}}"
+        for unit in units
+    )
     (folder / "gateway.yaml").write_text(
         "gateway: gw\nsite: {name: Essai, lat: 0, lon: 0}\nlinks:\n"
         f"  bus: {{protocol: modbus, serial: {{port: {line.port}, baud: 19200}}, timeout_s: 0.15}}\n"
@@ -159,6 +169,25 @@ def test_two_units_on_one_line(line, tmp_path):
         assert (1, 3, 0, 3) in line.asked and (1, 3, 60, 1) in line.asked
 
     drive(line, tmp_path, scenario)
+
+
+def test_a_unit_that_needs_silence_after_its_answer_gets_it(line, tmp_path):
+    slow = PROFILE.replace("profile: sensor", "profile: slow").replace(
+        "limits: {", "limits: {turnaround_s: 0.04, "
+    )
+    assert "turnaround_s" in slow
+    (tmp_path / "slow.yaml").write_text(slow)
+
+    async def scenario(driver, index):
+        for _ in range(4):
+            readings = await drive.read(driver)
+            assert all(reading.quality is Quality.GOOD for reading in readings.values())
+        # Whoever asks next, of this unit or of another, waits; 3.5 characters suffice for the others.
+        slow = [gap for unit, gap in line.gaps if unit == 2]
+        assert len(slow) >= 7 and min(slow) >= 0.04
+        assert min(gap for unit, gap in line.gaps if unit == 1) < 0.04
+
+    drive(line, tmp_path, scenario, kinds={2: "slow"})
 
 
 def test_a_dead_unit_is_only_probed(line, tmp_path):
