@@ -44,6 +44,7 @@ class Bench:
         self._folder = folder
         self._runner = asyncio.Runner()
         self._stack = contextlib.ExitStack()
+        self._ends: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
     def __enter__(self) -> "Bench":
         self._stack.enter_context(self._runner)
@@ -52,6 +53,7 @@ class Bench:
             if self.profile.protocol == "mqtt":
                 bus = self._stack.enter_context(Broker(self._folder / "broker"))
                 broker = (bus.host, bus.port)
+            self._stack.callback(self._end)
             self.rig = make_rig(DEVICE, self.profile, self.twin, broker)
             self._run(self._open())
             self.read_until(lambda _: self.driver.state.up)
@@ -63,16 +65,19 @@ class Bench:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._run(self._close())
-        finally:
-            self._stack.close()
+        self._stack.close()
+
+    def _end(self) -> None:
+        while self._ends:
+            self._run(self._ends.pop()())
 
     async def _open(self) -> None:
+        self._ends.append(self.rig.stop)
         endpoint = await self.rig.start()
         host, _, rest = endpoint.removeprefix("opc.tcp://").partition(":")
         port, slash, path = rest.partition("/")
         self._proxy = Proxy(host, int(port))
+        self._ends.append(self._proxy.close)
         before = await self._proxy.start()
         if self.profile.protocol == "opcua":
             before = f"opc.tcp://{before}{slash}{path}"
@@ -90,12 +95,8 @@ class Bench:
             loop.time,
             random.Random(1).random,
         )
+        self._ends.append(self.driver.close)
         await self.driver.open()
-
-    async def _close(self) -> None:
-        await self.driver.close()
-        await self._proxy.close()
-        await self.rig.stop()
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self._runner.run(work)

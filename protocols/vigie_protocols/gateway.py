@@ -10,15 +10,8 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from vigie_protocols.errors import InputError, Problem
 from vigie_protocols.packages import Package
-from vigie_protocols.profile import (
-    DEVICE_NAME,
-    BothLanguages,
-    PointDecl,
-    Profile,
-    Protocol,
-    Strict,
-    load_profile,
-)
+from vigie_protocols.profile import DEVICE_NAME, BothLanguages, PointDecl, Profile, Protocol, load_profile
+from vigie_protocols.strict import Strict
 from vigie_protocols.yamlfile import Document, Place, read_yaml, validate, wrong
 
 

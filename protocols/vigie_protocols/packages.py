@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from vigie_protocols.profile import Strict
+from vigie_protocols.strict import Strict
 
 GROUP = "vigie.controllers"
 HASH = r"^[0-9a-f]{64}$"

@@ -11,21 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from vigie_protocols.addresses import Address, ModbusAddress, MqttAddress, OpcUaAddress
+from vigie_protocols.limits import Limits, unreachable
 from vigie_protocols.points import ZERO, Value, ValueType
+from vigie_protocols.strict import Strict
 from vigie_protocols.yamlfile import load_model, wrong
 
 Protocol = Literal["opcua", "modbus", "mqtt"]
 DEVICE_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 POINT_NAME = r"^[a-z0-9][a-z0-9._-]{0,99}$"
-
-
-class Strict(BaseModel):
-    """Unknown fields are refused; nothing changes afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Text(Strict):
@@ -103,33 +99,6 @@ class Watchdog(Strict):
         return self.period_s or self.timeout_s / 4
 
 
-class ForbiddenRange(Strict):
-    """Addresses a request may not touch, both ends included."""
-
-    table: Literal["coil", "discrete", "holding", "input"] = "holding"
-    first: int = Field(ge=0, le=65535)
-    last: int = Field(ge=0, le=65535)
-
-
-class Limits(Strict):
-    """What a device can take in one request (Modbus application protocol 1.1b3 gives the defaults).
-
-    max_gap: unused registers (or coils, times 16) that one block read may cover, None = let the cost model
-    of the link decide. functions: the function codes the device knows. in_flight: requests this device takes
-    at once, where its link allows several. turnaround_s: silence the device needs after an answer (serial lines).
-    """
-
-    max_registers: int = Field(default=125, ge=1, le=125)
-    max_bits: int = Field(default=2000, ge=1, le=2000)
-    max_write_registers: int = Field(default=123, ge=1, le=123)
-    max_write_bits: int = Field(default=1968, ge=1, le=1968)
-    max_gap: int | None = Field(default=None, ge=0, le=124)
-    forbidden: tuple[ForbiddenRange, ...] = ()
-    functions: frozenset[Literal[1, 2, 3, 4, 5, 6, 15, 16, 22]] = frozenset({1, 2, 3, 4, 5, 6, 15, 16})
-    in_flight: int = Field(default=1, ge=1, le=64)
-    turnaround_s: float = Field(default=0.0, ge=0, le=1)
-
-
 class Liveness(Strict):
     """An MQTT device's own word on whether it lives: retained birth and last will on one topic."""
 
@@ -156,9 +125,10 @@ class PointSpec(Strict):
     stale_s: age beyond which a reading no longer counts (default: three polls, at least 2 s).
     rate_s: seconds between polls. urgent: a change wakes the control process at once.
     latch: a boolean's true is held until one scan has seen it. edges: also count its rising edges in a
-    point ``NAME.edges``. read_back: the point that shows what a written one came to.
-    max_writes_per_s: how often the device bears being written. max_change_per_s: how fast a float may change, in
-    its unit. read_back_within, read_back_after_s: how far and how long what is shown may be from what was written.
+    point ``NAME.edges``. counter: the uint point in which the device counts those edges itself: ``NAME.edges``
+    then follows it, and the boolean may be polled slowly. read_back: the point that shows what a written one came
+    to. max_writes_per_s: how often the device bears being written. max_change_per_s: how fast a float may change,
+    in its unit. read_back_within, read_back_after_s: how far and how long what is shown may be from what was written.
     """
 
     name: str
@@ -173,6 +143,7 @@ class PointSpec(Strict):
     urgent: bool = False
     latch: bool = False
     edges: bool = False
+    counter: str | None = None
     labels: dict[int, BothLanguages] = Field(default_factory=dict)
     publish: Publish | Literal[False] = Publish()
     alarm: Alarm | None = None
@@ -197,6 +168,8 @@ class PointSpec(Strict):
             raise wrong(
                 "only a bool can latch or count edges", "Remove it.", "latch" if self.latch else "edges"
             )
+        if self.counter is not None and not self.edges:
+            raise wrong("the device's own counter without edges", "Add edges: true.", "counter")
         if self.writable and self.safe is None:
             raise wrong(
                 "writable without a safe value", "Add safe: the value when control is silent.", "safe"
@@ -227,7 +200,8 @@ class PointDecl:
 
     name: ``device/point`` (the bare point name when a profile is expanded without a device).
     low, high: the range, infinite where none is declared; for enumerations the labels bound the value.
-    counts: the name of the boolean point whose rising edges this one counts; such a point has no address.
+    counts: the name of the boolean point whose rising edges this one counts, or of the device's own counter that it
+    follows; such a point has no address.
     """
 
     name: str
@@ -313,7 +287,7 @@ class Profile(Strict):
             if isinstance(address, ModbusAddress):
                 for step in range(spec.repeat or 1):
                     here = address.at(step, spec.first + step)
-                    fault = fault or _unreachable(here, spec.writable, self.limits)
+                    fault = fault or unreachable(here, spec.writable, self.limits)
             if fault:
                 raise wrong(fault, "Correct address or type.", "points", place, self.protocol)
         names: dict[str, PointDecl] = {}
@@ -329,6 +303,16 @@ class Profile(Strict):
                 raise wrong(
                     f"no point {spec.read_back!r}", "Name a point of here.", "points", place, "read_back"
                 )
+            if spec.counter is not None:
+                counter = names.get(spec.counter.replace("{i}", str(spec.first)))
+                if counter is None or counter.type is not ValueType.UINT or counter.counts is not None:
+                    raise wrong(
+                        f"no uint point {spec.counter!r}",
+                        "Name the device's counter.",
+                        "points",
+                        place,
+                        "counter",
+                    )
         self._check_watchdog(names)
         return self
 
@@ -349,31 +333,6 @@ class Profile(Strict):
         decls = [decl for spec in self.points for decl in _expand_one(spec, self.protocol, device)]
         counters = [decl for decl in decls if decl.counts is not None]
         return [decl for decl in decls if decl.counts is None] + counters
-
-
-def _unreachable(address: ModbusAddress, writable: bool, limits: Limits) -> str | None:
-    """Why a device with these function codes cannot serve this point, or None."""
-    read = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}[address.table]
-    if read not in limits.functions:
-        return f"reading the {address.table} table takes function {read}, which limits.functions lacks"
-    most = limits.max_bits if address.bits_table else limits.max_registers
-    if address.words > most:
-        return f"takes {address.words} registers, limits allow {most} in one request"
-    for one in limits.forbidden:
-        end = address.address + address.words
-        if one.table == address.table and address.address <= one.last and one.first < end:
-            return f"stands in the forbidden range {one.first} to {one.last} of the {one.table} table"
-    several, single = (15, 5) if address.bits_table else (16, 6)
-    codes = (
-        {several}
-        if address.words > 1
-        else {several, single, 22}
-        if address.bit is not None
-        else {several, single}
-    )
-    if writable and not codes & limits.functions:
-        return f"writing takes one of functions {sorted(codes)}, which limits.functions lacks"
-    return None
 
 
 def _expand_one(spec: PointSpec, protocol: str, device: str) -> list[PointDecl]:
@@ -421,7 +380,9 @@ def _expand_one(spec: PointSpec, protocol: str, device: str) -> list[PointDecl]:
                     rate_s=common.rate_s,
                     stale_s=common.stale_s,
                     publish=common.publish,
-                    counts=common.name,
+                    counts=common.name
+                    if spec.counter is None
+                    else start + spec.counter.replace("{i}", str(number)),
                 )
             )
     return decls

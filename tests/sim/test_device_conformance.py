@@ -53,6 +53,48 @@ points:
 """
 
 
+ODD = {
+    "opcua": """
+  - {name: "flag.{i}", type: bool, repeat: 2, writable: true, safe: false, opcua: {node: "Flags.{i}"}}
+  - {name: low, type: bool, writable: true, safe: true, opcua: {node: Word, bit: 0, variant: UInt16}}
+  - {name: high, type: bool, writable: true, safe: false, opcua: {node: Word, bit: 15, variant: UInt16}}
+  - {name: "in.{i}", type: float, range: [0, 50], repeat: 3, opcua: {node: Row, index: 1, variant: Float}}
+  - {name: "out.{i}", type: int, range: [-9, 9], repeat: 2, writable: true, safe: 0,
+     opcua: {node: Out, index: 0, stride: 2, variant: SByte}}
+  - {name: name, type: string, opcua: {node: Name}}
+""",
+    "modbus": """
+  - {name: "flag.{i}", type: bool, repeat: 3, writable: true, safe: false, modbus: {address: 3, bit: 14, bit_stride: 1}}
+  - {name: part, type: uint, range: [0, 7], writable: true, safe: 0,
+     modbus: {address: 9, mask: 0x0700, byte_order: little}}
+  - {name: cdab, type: int, writable: true, safe: 0, modbus: {address: 12, encoding: i32, word_order: little}}
+  - {name: badc, type: float, writable: true, safe: 0, modbus: {address: 14, encoding: f64, byte_order: little}}
+  - {name: wide, type: uint, modbus: {table: input, address: 0, encoding: u64, word_order: little}}
+  - {name: name, type: string, modbus: {table: input, address: 8, encoding: string, length: 4, byte_order: little}}
+  - {name: state, type: enum, labels: {0: a, 3: b}, modbus: {table: input, address: 20, mask: 0x0030}}
+""",
+    "mqtt": """
+  - {name: bare, type: float, writable: true, safe: 0, mqtt: {topic: bare, command_topic: bare/set}}
+  - {name: deep, type: bool, mqtt: {topic: state, path: a.0.b}}
+  - {name: "lamp.{i}", type: float, range: [0, 100], repeat: 3, writable: true, safe: 100,
+     mqtt: {topic: state, path: "lamps.{k}", command_topic: set, command_path: "lamps.{k}"}}
+  - {name: name, type: string, mqtt: {topic: state, path: name}}
+""",
+}
+
+
+@pytest.mark.parametrize("protocol", sorted(ODD))
+def test_bits_rows_orders_and_texts_are_read_and_written(protocol, tmp_path):
+    file = tmp_path / "odd.yaml"
+    head = (
+        f"profile: odd\ntitle: x\nprotocol: {protocol}\ndomain: general\nwatchdog: {{none: a test device}}\n"
+    )
+    file.write_text(f"{head}points:{ODD[protocol]}")
+    with bench_of(file, tmp_path) as bench:
+        for check in SOUND:
+            check(bench)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "check"),
     [

@@ -149,7 +149,7 @@ class FieldState:
                 arrivals[place] = arrival
                 continue
             if place in pulses and quality:
-                value = self._pulse(place, bool(value), source, arrival)
+                value = self._pulse(place, value, source, arrival)
             values[place] = value
             qualities[place] = quality
             sources[place] = source
@@ -163,9 +163,14 @@ class FieldState:
     def _changed(self, place: int, value: Value, quality: int, source: float, arrival: float) -> None:
         self._runs.append(([place], [value], quality, source, arrival))
 
-    def _pulse(self, place: int, value: bool, source: float, arrival: float) -> bool:
+    def _pulse(self, place: int, value: Value, source: float, arrival: float) -> Value:
         """A point that latches or counts has changed: what to show of it."""
-        shown, counter = self._pulses.changed(place, value, self.board.get("control.scans"), self.columns)
+        shown, counter = value, None
+        if self._pulses.follows(place):
+            counter = self._pulses.counted(place, int(value), self.columns)
+        else:
+            scans = self.board.get("control.scans")
+            shown, counter = self._pulses.changed(place, bool(value), scans, self.columns)
         if counter is not None:
             good = int(Quality.GOOD)
             self._changed(counter, self.columns.values[counter], good, source, arrival)

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from vigie_protocols.points import Value
-from vigie_protocols.profile import Strict
+from vigie_protocols.strict import Strict
 from vigie_sim.lighting.lamps import Column, LampBank, LampKind, PlannedFault
 
 OFF, HAND, AUTO = 0, 1, 2

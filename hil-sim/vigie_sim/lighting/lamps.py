@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from vigie_protocols.profile import Strict
+from vigie_protocols.strict import Strict
 
 Column = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]

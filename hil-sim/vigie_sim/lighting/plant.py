@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from vigie_protocols.profile import Strict
+from vigie_protocols.strict import Strict
 from vigie_protocols.yamlfile import load_model, wrong
 from vigie_sim.lighting.cabinet import Cabinet, CabinetSpec
 from vigie_sim.lighting.lamps import LampFault, LampKind, PlannedFault

@@ -16,7 +16,7 @@ from asyncua import Server, ua
 from asyncua.common.utils import Buffer
 from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.server.uaprocessor import UaProcessor
-from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary
+from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary, variant_to_binary
 
 _EPOCH: Final = datetime(1601, 1, 1, tzinfo=UTC)
 _ELEMENTS: Final = {
@@ -45,7 +45,7 @@ def encode_value(raw: Any, variant: ua.VariantType, array: bool, stamp: int) -> 
     """A good DataValue with its source timestamp."""
     letter = _ELEMENTS.get(variant)
     if letter is None:
-        body = struct_to_binary(ua.Variant(raw, variant, is_array=array))
+        body = variant_to_binary(ua.Variant(raw, variant, is_array=array))
     elif array:
         body = struct.pack(f"<Bi{len(raw)}{letter}", variant.value | 0x80, len(raw), *raw)
     else:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from vigie_protocols.points import Value
-from vigie_protocols.profile import Strict
+from vigie_protocols.strict import Strict
 from vigie_sim.water.sensor import FloatSwitch, LevelSensor
 
 

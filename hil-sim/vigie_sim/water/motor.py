@@ -4,7 +4,7 @@ from collections import deque
 
 from pydantic import Field
 
-from vigie_protocols.profile import Strict
+from vigie_protocols.strict import Strict
 
 SQRT_3 = 1.7320508075688772
 OFF, HAND, AUTO = 0, 1, 2

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from vigie_protocols.errors import InputError, Problem
 from vigie_protocols.gateway import PathBeside
-from vigie_protocols.profile import Strict
+from vigie_protocols.strict import Strict
 from vigie_protocols.yamlfile import load_model
 from vigie_sim.water.basin import Basin, BasinSpec
 from vigie_sim.water.engine import PumpSpec, State

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from vigie_protocols.points import Value
-from vigie_protocols.profile import Strict
+from vigie_protocols.strict import Strict
 from vigie_sim.water.motor import AUTO, HAND, Motor, MotorSpec
 from vigie_sim.water.sensor import FloatSwitch, LevelSensor
 

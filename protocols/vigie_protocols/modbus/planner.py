@@ -12,9 +12,10 @@ from typing import Final, Literal
 
 from vigie_protocols.addresses import ModbusAddress
 from vigie_protocols.gateway import Link
+from vigie_protocols.limits import Limits
 from vigie_protocols.modbus.codec import BlockDecoder
 from vigie_protocols.points import Value
-from vigie_protocols.profile import Limits, PointDecl
+from vigie_protocols.profile import PointDecl
 
 Table = Literal["coil", "discrete", "holding", "input"]
 READ: Final[dict[str, int]] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}

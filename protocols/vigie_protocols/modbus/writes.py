@@ -4,10 +4,11 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vigie_protocols.limits import Limits
 from vigie_protocols.modbus.codec import bit_mask, encode
 from vigie_protocols.modbus.planner import address_of
 from vigie_protocols.points import Value
-from vigie_protocols.profile import Limits, PointDecl
+from vigie_protocols.profile import PointDecl
 
 
 @dataclass(slots=True)

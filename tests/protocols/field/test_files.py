@@ -66,6 +66,17 @@ def test_a_gateway_with_its_points(tmp_path):
     assert configuration.gateway.runtime_dir == tmp_path / "run"
 
 
+def test_edges_follow_the_devices_own_counter(tmp_path):
+    counted = PROFILE.replace("edges: true", 'edges: true, counter: "pump.{i}.starts"')
+    counted += '  - {name: "pump.{i}.starts", type: uint, repeat: 2, modbus: {table: input, address: 8}}\n'
+    configuration = load_gateway(write(tmp_path, gateway=GATEWAY, pump=counted))
+    edges = [decl for decl in configuration.points if decl.point.endswith(".edges")]
+    assert [(one.name, one.counts) for one in edges[:2]] == [
+        ("st-a/pump.1.run.edges", "st-a/pump.1.starts"),
+        ("st-a/pump.2.run.edges", "st-a/pump.2.starts"),
+    ]
+
+
 def test_every_error_at_once_with_its_line(tmp_path):
     bad = GATEWAY.replace("lat: 45.5", "lat: 95").replace("port: 1502", "prot: 1502").replace("gw-1", "GW 1")
     found = problems(load_gateway, write(tmp_path, gateway=bad, pump=PROFILE))
@@ -95,6 +106,8 @@ def test_every_error_at_once_with_its_line(tmp_path):
         ("protocol: modbus", "protocol: mqtt", 7, "points.0", "no mqtt address"),
         ("type: float", "type: string", 7, "points.0.modbus", "does not carry"),
         ("repeat: 2, modbus", "modbus", 8, "points.1.name", "{i}"),
+        ("edges: true", "counter: level, edges: true", 8, "points.1.counter", "no uint point"),
+        ("edges: true", "counter: heartbeat", 8, "points.1.counter", "without edges"),
     ],
 )
 def test_profile_errors(tmp_path, old, new, line, field, says):

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vigie_protocols.addresses import ModbusAddress
+from vigie_protocols.limits import ForbiddenRange, Limits
 from vigie_protocols.modbus.planner import TCP, Costs, address_of, plan, serial_costs
 from vigie_protocols.modbus.writes import write_requests
 from vigie_protocols.points import ValueType
-from vigie_protocols.profile import ForbiddenRange, Limits, PointDecl
+from vigie_protocols.profile import PointDecl
 
 
 def decl(name, address, kind=ValueType.INT, rate=1.0, **more):
