@@ -361,6 +361,8 @@ class PacedControl:
         self.sequence = wiring.output_sequence()
         self._last = self._told = 0
         self._frame: OutputFrame | None = None
+        self._scanned = (0.0, 0.0)
+        """Time and UTC of the last scan, where a snapshot stands; later than the tick's own where it has several."""
 
     def run(self) -> None:
         """Scan tick by tick until told to stop."""
@@ -399,7 +401,7 @@ class PacedControl:
                 control.board.add("control.missed", (image.tick - last - 1) * self._per_tick())
             self._last = image.tick
             self._frame = self._tick(image)
-        elif self._frame is not None and control.slack(image.now, image.utc, ClockTrust.SYNCED):
+        elif self._frame is not None and control.slack(*self._scanned, ClockTrust.SYNCED):
             self._publish_staged(self._frame)
 
     def _per_tick(self) -> int:
@@ -411,14 +413,14 @@ class PacedControl:
         frame: OutputFrame | None = None
         packed = b""
         for turn in range(self._per_tick()):
-            shift = turn * self.base_s
-            frame = control.scan(image.now + shift, image.utc + shift, image, trust, False)
+            self._scanned = image.now + turn * self.base_s, image.utc + turn * self.base_s
+            frame = control.scan(*self._scanned, image, trust, False)
             packed = self.wiring.output_codec.pack(frame)
             self.sequence.push_wait(packed, RING_WAIT_S)
         assert frame is not None
         control.outputs.write(packed)
         self.wiring.bells.field.ring()
-        control.slack(image.now, image.utc, trust)
+        control.slack(*self._scanned, trust)
         return frame
 
     def _publish_staged(self, frame: OutputFrame) -> None:

@@ -289,12 +289,13 @@ def test_an_observer_that_breaks_costs_no_scan_and_is_told_once(monkeypatch: pyt
     assert [one.what for _, one in drive.decisions if one.source == "observer"] == ["observer-fault"]
 
 
-def test_preemption_from_its_call_to_its_exit() -> None:
+@pytest.mark.parametrize("green", [1, 2], ids=["another has green", "entry and dwell in one scan"])
+def test_preemption_from_its_call_to_its_exit(green: int) -> None:
     row = {"id": "fire", "kind": "emergency", "dwell_phases": [2], "dwell_s": 8.0, "exit_phases": [1]}
     raw = {**one_ring(3, ped=False), "preemptions": [row]}
     drive = Drive(raw, [("signal.actuated", {"default_recall": "min"})], extra=("preempt.fire",))
     drive.put({"preempt.fire": False})
-    drive.until(1)
+    drive.until(green)
     drive.put({"preempt.fire": True})
     drive.run(1)
     assert "preemptIsActive" in drive.loop.outlook(drive.now, Reading(0.0), 0.5)["status"]

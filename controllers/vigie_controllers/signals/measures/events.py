@@ -37,10 +37,10 @@ _FAULTS = {
     IMPLAUSIBLE: Code.DETECTOR_ERRATIC,
 }
 _STAGES = {
-    "entry": Code.PREEMPT_ENTRY,
-    "track": Code.PREEMPT_TRACK,
-    "dwell": Code.PREEMPT_DWELL,
-    "exit": Code.PREEMPT_EXIT,
+    "preempt-entry": Code.PREEMPT_ENTRY,
+    "preempt-track": Code.PREEMPT_TRACK,
+    "preempt-dwell": Code.PREEMPT_DWELL,
+    "preempt-exit": Code.PREEMPT_EXIT,
 }
 _GRANTS = {
     "granted-early": (Code.PRIORITY_IN, Code.PRIORITY_EARLY),
@@ -86,9 +86,8 @@ class Events:
         self._barrier = -1
         self._flash = int(Flash.NOT_FLASH)
         self._calls_when = tuple(one.calls_when for one in site.preemptions)
-        self._preempts = {one.id: k for k, one in enumerate(site.preemptions, start=1)}
+        self._preempts = {f"preemption {one.id}": k for k, one in enumerate(site.preemptions, start=1)}
         self._called = [False] * len(site.preemptions)
-        self._stage = ("", "")
         self._priorities = {f"priority {one.id}": k for k, one in enumerate(site.priority, start=1)}
         self.priority = ""
         self.due = -FOREVER
@@ -111,7 +110,7 @@ class Events:
         if failed is not self._failed:
             self._faults(out, now, failed)
         self._unit(out, now, frame, status)
-        self._claims(out, now, frame, status, decisions)
+        self._claims(out, now, frame, decisions)
         if status.phases is not self._phases:
             for p, (old, new) in enumerate(zip(self._phases, status.phases, strict=True)):
                 if old is not new:
@@ -260,21 +259,17 @@ class Events:
             self._flash = int(flash)
             out.append(Event(now, Code.FLASH_STATUS, self._flash))
 
-    def _claims(
-        self, out: list[Event], now: float, frame: Frame, status: Status, decisions: Sequence[Decision]
-    ) -> None:
+    def _claims(self, out: list[Event], now: float, frame: Frame, decisions: Sequence[Decision]) -> None:
         """Pre-emption and transit priority."""
         for k, reading in enumerate(frame.preempts):
             on = bool(reading.value) == self._calls_when[k] if reading.usable else self._called[k]
             if on != self._called[k]:
                 self._called[k] = on
                 out.append(Event(now, Code.PREEMPT_ON if on else Code.PREEMPT_OFF, k + 1))
-        stage = (status.preemption, status.preempt_stage)
-        if stage != self._stage:
-            self._stage = stage
-            if stage[1] in _STAGES:
-                out.append(Event(now, _STAGES[stage[1]], self._preempts.get(stage[0], 0)))
-        for one in decisions:
+        for one in decisions:  # one scan may bring several stages
+            preempt = self._preempts.get(one.subject)
+            if preempt is not None and one.what in _STAGES:
+                out.append(Event(now, _STAGES[one.what], preempt))
             number = self._priorities.get(one.subject)
             if number is not None and one.what in _GRANTS:
                 self.priority = "" if one.what == "ended" else one.subject
@@ -307,7 +302,6 @@ class Events:
             "barrier": self._barrier,
             "flash": self._flash,
             "called": list(self._called),
-            "stage": list(self._stage),
             "priority": self.priority,
         }
 
@@ -323,5 +317,4 @@ class Events:
         self._ended = dict(state["ended"])
         self._barrier, self._flash = state["barrier"], state["flash"]
         self._called, self.priority = list(state["called"]), state["priority"]
-        self._stage = (state["stage"][0], state["stage"][1])
         self.due = -FOREVER
