@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import random
+import signal
 import subprocess
 import threading
 from collections import Counter
@@ -174,13 +176,31 @@ class Stand:
         self.live()
         asyncio.run(self.central.start())
 
-    def killed(self, name: str) -> None:
-        """SIGKILL of one process at a random instant, and life until its next one works."""
-        before = self.agent.status()["processes"][name]["restarts"]
-        threading.Event().wait(self.chance.uniform(0.0, 0.3))
-        self.agent.kill(name)
-        until(lambda: self.agent.status()["processes"][name]["restarts"] > before, why=f"for the next {name}")
+    def all_killed(self) -> list[str]:
+        """SIGKILL of every process of the agent, each at a random instant of its own, in a random order.
+
+        Whoever dies before the supervisor may be started again by it, whoever dies after it waits for the
+        next supervisor, which takes over those that live. Returns the order.
+        """
+        told = self.agent.status()
+        pids = {name: int(row["pid"]) for name, row in told["processes"].items()}
+        pids["supervisor"] = int(told["supervisor"])
+        assert all(pids.values()), pids
+        order = self.chance.sample(sorted(pids), len(pids))
+        for name in order:
+            threading.Event().wait(self.chance.uniform(0.0, 0.06))
+            os.kill(pids[name], signal.SIGKILL)
+        assert self.agent.process is not None
+        self.agent.process.wait()
+        self.start_agent()
+
+        def all_new() -> bool:
+            now = self.agent.status()["processes"]
+            return all(now[name]["pid"] not in (0, pids[name]) for name in now)
+
+        until(all_new, why="for every process to be another")
         self.live(5)
+        return order
 
     def clock_jumps(self, seconds: float) -> None:
         """UTC of every process of the agent is another from one instant to the next, and then right again."""

@@ -4,7 +4,6 @@ What is counted: samples that the recorder has put into the journal against thos
 readings that field has handed over against those in the replay journal; scans by their numbers.
 """
 
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,9 @@ from tests.edge.wallclock import until
 
 SEED = 20
 KILLS = 20
+"""Of each process of the agent."""
 HOUR, YEAR = 3600.0, 365.25 * 86400.0
-PROCESSES = ("field", "control", "recorder", "uplink")
+PROCESSES = ("field", "control", "recorder", "supervisor", "uplink")
 
 
 @dataclass
@@ -25,17 +25,14 @@ class Run:
 
     counts: dict[str, Count]
     stand: Stand
-    kills: list[str]
+    kills: list[list[str]]
     replayed: Replayed
 
 
 @pytest.fixture(scope="module")
 def run(shelf: Path) -> Iterator[Run]:
     """All faults on one stand; after each, everything that was published is counted."""
-    chance = random.Random(SEED)
-    kills = [*PROCESSES, *(chance.choice(PROCESSES) for _ in range(KILLS - len(PROCESSES)))]
-    chance.shuffle(kills)
-    print(f"seed {SEED}, kills in this order: {', '.join(kills)}")
+    kills: list[list[str]] = []
     counts: dict[str, Count] = {}
     with small_disk(shelf / "disk", "16m") as disk, stand(shelf, SEED, disk) as made:
         made.live()
@@ -46,7 +43,7 @@ def run(shelf: Path) -> Iterator[Run]:
             "coordinator kill": made.coordinator_killed,
             "device reconnect storm": lambda: made.devices_come_and_go(8),
             "clock jumps": lambda: [made.clock_jumps(by) for by in (HOUR, -HOUR, 10 * YEAR, -10 * YEAR)],
-            "kills": lambda: [made.killed(name) for name in kills],
+            "kills": lambda: kills.extend(made.all_killed() for _ in range(KILLS)),
         }
         if disk is not None:
             faults["full disk"] = lambda: made.disk_full(disk)
@@ -55,7 +52,7 @@ def run(shelf: Path) -> Iterator[Run]:
             fault()
             made.live()
             counts[name] = made.count()
-            print(f"{name}: {counts[name]}")
+            print(f"seed {SEED}, {name}: {counts[name]}")
 
         for name, fault in faults.items():
             done(name, fault)
@@ -78,9 +75,11 @@ def test_every_reading_and_every_scan_stands_in_the_replay_journal_once(run: Run
     assert max(replayed.records.values()) == max(replayed.scans.values()) == 1
     last = max(replayed.scans)
     cut_short = set(range(1, last + 1)) - set(replayed.scans)
-    assert len(cut_short) <= run.kills.count("control"), (
-        "a scan that was killed before it could write anything"
-    )
+    assert len(cut_short) <= KILLS, "a scan that was killed before it could write anything"
+
+
+def test_every_process_was_killed_often(run: Run) -> None:
+    assert [sum(order.count(name) for order in run.kills) for name in PROCESSES] == [KILLS] * 5
 
 
 def test_the_damage_was_told(run: Run) -> None:

@@ -88,6 +88,22 @@ def test_links_between_documents_resolve() -> None:
     assert broken == []
 
 
+def test_tests_named_in_documents_exist() -> None:
+    named = {
+        (file, name)
+        for path in tracked()
+        if path.suffix == ".md"
+        for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)", path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 10
+    absent = [
+        f"{file}::{name}"
+        for file, name in sorted(named)
+        if not (ROOT / file).is_file() or f"def {name}(" not in (ROOT / file).read_text(encoding="utf-8")
+    ]
+    assert absent == []
+
+
 def test_every_document_is_reached_from_the_index() -> None:
     reached: set[Path] = set()
     queue = [ROOT / "docs" / "README.md"]

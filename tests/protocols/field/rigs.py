@@ -37,6 +37,8 @@ class Proxy:
         self.delay_s = 0.0
         self.hole = False
         self.spoil = None
+        self.flip = None
+        self.flipped = 0
         self._server = None
         self._writers = set()
 
@@ -86,6 +88,11 @@ class Proxy:
                 data = bytearray(data)
                 for _ in range(self.spoil.randrange(1, 4)):
                     data[self.spoil.randrange(len(data))] = self.spoil.randrange(256)
+            if replies and self.flip is not None:
+                data = bytearray(data)
+                data[self.flip.randrange(len(data))] ^= 1 << self.flip.randrange(8)
+                self.flip = None  # one bit of one reply
+                self.flipped += 1
             writer.write(data)
 
 

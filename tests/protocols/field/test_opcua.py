@@ -354,6 +354,37 @@ def test_sign_and_encrypt_with_a_trust_list(cabinet, tmp_path, policy):
     run(cabinet, scenario())
 
 
+def test_one_changed_bit_of_a_signed_message_is_never_a_reading(cabinet, tmp_path):
+    async def scenario():
+        chance = random.Random(9)
+        key, path = await certificate(tmp_path, "client", ExtendedKeyUsageOID.CLIENT_AUTH)
+        thumb = hashlib.sha256(Path(cabinet.certificate).read_bytes()).hexdigest()
+        more = (
+            f", security: {{policy: {POLICIES[0]}, certificate: {path}, key: {key}, trust: [{thumb}]}}"
+            ", timeout_s: 2, retry: {first_s: 0.01, max_s: 0.05}"
+        )
+        proxy = Proxy()
+        loop = asyncio.get_running_loop()
+        await proxy.start(cabinet.port)
+        try:
+            async with opened(configure(tmp_path, proxy.port, more)) as driver:
+                for flips in range(12):
+                    async with asyncio.timeout(LIMIT_S):
+                        while not all(
+                            answer.quality is Quality.GOOD
+                            for answer in await driver.read_all(loop.time(), 1.0)
+                        ):
+                            await asyncio.sleep(0.01)
+                    proxy.flip = random.Random(chance.random())
+                    answers = await driver.read_all(loop.time(), 2.0)
+                    assert proxy.flipped == flips + 1
+                    assert all(answer.quality is Quality.BAD for answer in answers)
+        finally:
+            await proxy.cut()
+
+    run(cabinet, scenario())
+
+
 def test_instants_survive_to_the_microsecond():
     draw = random.Random(5)
     for _ in range(2000):
