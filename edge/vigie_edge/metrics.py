@@ -22,6 +22,7 @@ _GAUGES = {
     "recorder.epoch",
     "recorder.last_index",
     "recorder.backlog",
+    "recorder.disk_refuses",
     "recorder.telemetry_bytes",
     "recorder.replay_bytes",
     "recorder.snapshots_wanted",
@@ -30,6 +31,8 @@ _GAUGES = {
     "uplink.acked_epoch",
     "uplink.unacked",
     "uplink.denied_now",
+    "uplink.damaged_epoch",
+    "uplink.damaged_first",
 }
 _PREFIX = "vigie_edge_"
 _PATIENCE_S = 5.0

@@ -55,16 +55,40 @@ def _machinery(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield "red", say(f"{name} est arrêté ({last})", f"{name} is down ({last})")
     if told["leases"] is None:
         yield "red", say("control ne répond pas", "control does not answer")
+    if counters["recorder.disk_refuses"]:
+        yield (
+            "red",
+            say(
+                "le disque refuse le journal: les cycles continuent, tout est gardé en mémoire tant qu'elle suffit",
+                "the disk refuses the journal: scans go on, everything is kept in memory while there is room",
+            ),
+        )
+    elif counters["recorder.write_failures"]:
+        count = counters["recorder.write_failures"]
+        yield (
+            "yellow",
+            say(
+                f"{count} écritures refusées par le disque, reprises depuis",
+                f"{count} writes refused by the disk, made up for since",
+            ),
+        )
+    if counters["recorder.quarantined"]:
+        count = counters["recorder.quarantined"]
+        yield (
+            "yellow",
+            say(
+                f"{count} segments de journal abîmés, mis de côté (.corrupt); ce qui manque: vigie-edge journal",
+                f"{count} damaged journal segments set aside (.corrupt); what is missing: vigie-edge journal",
+            ),
+        )
     for name, french, english in (
         ("recorder.dropped", "enregistrements non acquittés perdus faute de place", "unacknowledged records dropped"),
         ("field.readings_lost", "lots de mesures non journalisés", "batches of readings not journalled"),
         ("control.scans_lost", "cycles non journalisés", "scans not journalled"),
-        ("recorder.write_failures", "écritures refusées par le disque", "writes refused by the disk"),
-        ("recorder.quarantined", "segments de journal abîmés, mis de côté", "damaged journal segments set aside"),
         ("control.missed", "cycles sautés", "scans missed"),
     ):  # fmt: skip
         if counters[name]:
-            colour = "yellow" if name in ("recorder.quarantined", "control.missed") else "red"
+            colour = "yellow" if name == "control.missed" else "red"
             yield colour, f"{counters[name]} {say(french, english)}"
     for name, row in told["processes"].items():
         if row["restarts"]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.edge.wallclock import events, until, water_agent
+from tests.edge.wallclock import Agent, events, until, water_agent
 
 from vigie_edge.clock import TrustMeter
 from vigie_edge.journal.journal import list_segments, read_committed
@@ -85,6 +85,7 @@ def test_a_full_disk_stops_no_scan_and_loses_nothing_once_there_is_room(
             while True:
                 file.write(b"x" * 4096)
         until(lambda: agent.counters()["recorder.write_failures"] > 2, why="for the disk to refuse")
+        until(lambda: agent.counters()["recorder.disk_refuses"], why="for the board to say so")
         scans = agent.counters()["control.scans"]
         site.level = 2.0
         until(lambda: any(site.values()[f"pump-station/pump.{n}.command"] for n in (1, 2)), why="for control")
@@ -94,6 +95,11 @@ def test_a_full_disk_stops_no_scan_and_loses_nothing_once_there_is_room(
         commits = agent.counters()["recorder.commits"]
         until(lambda: agent.counters()["recorder.commits"] > commits, why=f"for room, {failures} failures")
         until(lambda: agent.counters()["recorder.backlog"] == 0)
+        until(lambda: not agent.counters()["recorder.disk_refuses"])
+        until(lambda: len(disk_alarms(agent)) == 2, why="for the alarm to be told and cleared")
+        assert disk_alarms(agent) == [("high", True), ("high", False)]
+        said = agent.log.read_text()
+        assert "the disk takes nothing of the journal" in said and "No space left on device" in said
         assert agent.status()["processes"]["recorder"]["restarts"] == 0
         assert agent.stop() == 0
         seen: Counter[int] = Counter()
@@ -104,6 +110,15 @@ def test_a_full_disk_stops_no_scan_and_loses_nothing_once_there_is_room(
                     assert isinstance(scan, Scan)
                     seen[scan.scan] += 1
         assert sorted(seen) == list(range(1, max(seen) + 1)) and max(seen.values()) == 1
+
+
+def disk_alarms(agent: Agent) -> list[tuple[str, bool]]:
+    """(severity, active) of what the recorder said of its disk."""
+    return [
+        (one["severity"], one["active"])
+        for one in events(agent)
+        if (one["kind"], one["subject"], one["what"]) == ("alarm", "journal", "not-written")
+    ]
 
 
 def test_damaged_files_are_set_aside_and_told(tmp_path: Path) -> None:

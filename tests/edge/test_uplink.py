@@ -200,6 +200,7 @@ def test_a_broker_that_denies_is_an_alarm_until_it_takes_what_comes(tmp_path: Pa
             os.kill(broker.pid, signal.SIGHUP)
             (shelf / "reported.json").write_text('{"generation": 1}')
             bench.until(lambda: not board.get("uplink.denied_now"))
+            recorder = Recorder(bench.wiring)  # another one, as after a kill: it knows what stands
             recorder.turn()
         finally:
             bench.close()

@@ -87,6 +87,9 @@ class Journal:
     gaps: list[dict[str, int]] = field(default_factory=list)
     """What was lost and still has to be declared: epoch, first, last (0: to its end)."""
 
+    refusal: str = ""
+    """Why the disk took nothing at the last try; empty when it did."""
+
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._fd = -1
@@ -214,7 +217,7 @@ class Journal:
             except OSError as error:
                 if error.errno not in _REFUSALS:
                     raise
-                self.counters.write_failures += 1
+                self._refused(error)
                 self._undo_write()
                 return False
             self.segments[-1].last = self.next_index - 1
@@ -236,9 +239,14 @@ class Journal:
         except OSError as error:
             if error.errno not in _REFUSALS:
                 raise
-            self.counters.write_failures += 1
+            self._refused(error)
             return False
+        self.refusal = ""
         return True
+
+    def _refused(self, error: OSError) -> None:
+        self.counters.write_failures += 1
+        self.refusal = error.strerror or str(error)
 
     def _write(self, data: bytes) -> None:
         if self._fd < 0:

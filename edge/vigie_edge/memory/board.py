@@ -56,6 +56,7 @@ COUNTERS = (
     "recorder.quarantined",
     "recorder.mended",
     "recorder.write_failures",
+    "recorder.disk_refuses",
     "recorder.backlog",
     "recorder.telemetry_bytes",
     "recorder.replay_bytes",

@@ -47,7 +47,8 @@ class Mark(msgspec.Struct, array_like=True, frozen=True):
     """How far a journal has consumed the rings: birth and position of each; and the samples it took so far.
 
     Since it is written with the records themselves, a recorder that is killed neither forgets a sample nor
-    counts one twice.
+    counts one twice. standing: bits of the agent's own alarms that this journal has raised and not cleared yet,
+    so that the next recorder clears them, also after a power cut.
     """
 
     readings_birth: int = 0
@@ -55,6 +56,11 @@ class Mark(msgspec.Struct, array_like=True, frozen=True):
     scans_birth: int = 0
     scans: int = 0
     samples: int = 0
+    standing: int = 0
+
+
+_DENIED, _UNWRITTEN = 1, 2
+"""Bits of ``Mark.standing``."""
 
 
 class Recorder:
@@ -121,7 +127,8 @@ class Recorder:
         self._asked = False
         self._kept = 0
         self._lost = 0
-        self._denied = False
+        self._standing = self._done[0].standing
+        self.log = wiring.log("recorder")
         self._ask_snapshot()
         self._declare_damage()
 
@@ -134,6 +141,7 @@ class Recorder:
             self.scans.birth,
             mark.scans if mark.scans_birth == self.scans.birth else 0,
             mark.samples,
+            mark.standing,
         )
 
     def _declare_damage(self) -> None:
@@ -189,8 +197,9 @@ class Recorder:
                 self._at = (readings, scans)
             self._read = Mark(self.readings.birth, readings, self.scans.birth, scans, self._taken)
             self._watch_losses()
-            self._watch_denials()
+            self._watch_alarms()
             self._watch_damage()
+            self._read = msgspec.structs.replace(self._read, standing=self._standing)
         mark = msgspec.msgpack.encode(self._read)
         written = self.telemetry.counters.commits
         if self.telemetry.write(mark):
@@ -216,6 +225,7 @@ class Recorder:
             self._ask_snapshot()
         self.readings.free(min(one.readings for one in self._done))
         self.scans.free(min(one.scans for one in self._done))
+        self.log.settle()
         self._show()
 
     def _from_field(self, position: int, payload: bytes) -> None:
@@ -343,16 +353,40 @@ class Recorder:
         reason = "a damaged segment was set aside and what is whole of it kept"
         self._event("journal", "telemetry", "repaired", reason, clock.monotonic(), clock.utc_now(), 0)
 
-    def _watch_denials(self) -> None:
-        """A broker that denies what this gateway publishes is an alarm, until it takes it again."""
+    def _watch_alarms(self) -> None:
+        """Alarms of the agent itself: raised when their condition begins, cleared when it ends."""
         denied = bool(self.board.get("uplink.denied_now"))
-        if denied == self._denied:
-            return
-        self._denied = denied
-        reason = "the broker denies what this gateway publishes" if denied else "the broker takes it again"
+        self._stands(
+            _DENIED,
+            denied,
+            "broker",
+            "denied",
+            "the broker denies what this gateway publishes" if denied else "the broker takes it again",
+        )
+        # Nobody upstream can be told while it lasts: what is not written is not sent. The log tells it at once.
+        why = self.telemetry.refusal or self.replay.refusal
+        if self._stands(
+            _UNWRITTEN,
+            bool(why),
+            "journal",
+            "not-written",
+            f"the disk takes nothing of the journal: {why}" if why else "the disk takes the journal again",
+        ):
+            where = self.plan.gateway.journal.directory
+            if why:
+                self.log.error("the disk takes nothing of the journal", directory=where, reason=why)
+            else:
+                self.log.info("the disk takes the journal again", directory=where)
+
+    def _stands(self, bit: int, active: bool, subject: str, what: str, reason: str) -> bool:
+        """Tell it when it is another than it was; True when it is."""
+        if active is bool(self._standing & bit):
+            return False
+        self._standing ^= bit
         when = (clock.utc_now(), clock.monotonic(), self.boot, 0)
-        source = "raised" if denied else "cleared"
-        self._append_event(Event("alarm", source, "broker", "denied", reason, *when, "high", denied))
+        word = "raised" if active else "cleared"
+        self._append_event(Event("alarm", word, subject, what, reason, *when, "high", active))
+        return True
 
     def _show(self) -> None:
         board, telemetry, replay = self.board, self.telemetry, self.replay
@@ -366,6 +400,7 @@ class Recorder:
         board.set(
             "recorder.write_failures", telemetry.counters.write_failures + replay.counters.write_failures
         )
+        board.set("recorder.disk_refuses", bool(telemetry.refusal or replay.refusal))
         board.set("recorder.backlog", self.readings.backlog + self.scans.backlog)
         board.set("recorder.telemetry_bytes", telemetry.size)
         board.set("recorder.replay_bytes", replay.size)
