@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 
+from vigie_controllers.loops import LoopSpec
+from vigie_controllers.signals.checks import unopposed
+from vigie_controllers.signals.site import SignalSite
 from vigie_edge.config import Plan
 from vigie_edge.language import say
 from vigie_protocols.envelope import load_key_ring
@@ -39,6 +42,8 @@ def gateway_advice(plan: Plan) -> Iterator[str]:
                 f"loop {spec.name}: without control its lamps stay for {expiry:g} s before the safe values, more than "
                 f"{SIGNAL_EXPIRY_S:g} s. Shorten scan_s or safety.",
             )
+        if spec.domain == "signal":
+            yield from _unopposed(spec)
     for package, module in impure(plan.gateway.packages):
         yield say(
             f"paquet {package}: importe {module}. Un contrôleur qui regarde l'horloge, le hasard ou le réseau ne se "
@@ -55,6 +60,17 @@ def gateway_advice(plan: Plan) -> Iterator[str]:
                 f"politiques et commandes seront refusées: {error}",
                 f"policies and commands will be refused: {error}",
             )
+
+
+def _unopposed(spec: LoopSpec) -> Iterator[str]:
+    for one, other in unopposed(SignalSite.model_validate(spec.site)):
+        yield say(
+            f"boucle {spec.name}: les phases {one} et {other} ne vont jamais ensemble, mais aucun conflit n'est "
+            "déclaré entre leurs groupes: le contrôle des sorties ne les verrait pas ensemble. Déclarer les paires "
+            "dans conflicts.",
+            f"loop {spec.name}: phases {one} and {other} are never on together, yet no conflict is declared between "
+            "their channels: the output check would not see them together. Name the pairs in conflicts.",
+        )
 
 
 def _watchdogs(plan: Plan) -> Iterator[str]:

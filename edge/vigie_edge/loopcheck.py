@@ -11,6 +11,7 @@ from vigie_controllers.loops import ControllerKind, LoopSpec, ParamError
 from vigie_controllers.registry import KINDS, build_loop
 from vigie_controllers.signals.bounds import preemption_bounds
 from vigie_controllers.signals.site import SignalSite
+from vigie_edge.language import say
 from vigie_protocols.errors import Problem
 from vigie_protocols.profile import PointDecl
 from vigie_protocols.yamlfile import Document, Place, problems_of
@@ -29,7 +30,13 @@ def bounds_of(spec: LoopSpec) -> tuple[str, ...]:
     """What a good loop promises, for whoever checks its file: how soon pre-emptions come."""
     if spec.domain != "signal":
         return ()
-    return preemption_bounds(SignalSite.model_validate(spec.site), spec.period_s)
+    return tuple(
+        say(
+            f"préemption {one.id}: les phases {one.phases} sont au vert au plus {one.seconds:.1f} s après son appel",
+            f"pre-emption {one.id}: phases {one.phases} are green within {one.seconds:.1f} s of its call",
+        )
+        for one in preemption_bounds(SignalSite.model_validate(spec.site), spec.period_s)
+    )
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def ticks_of(run: Run, name: str) -> range:
 
 def bounds(run: Run) -> dict[str, float]:
     """What ``vigie-edge check`` prints: seconds within which each pre-emption's first phases are green."""
-    said = run_command("vigie-edge", "check", run.file)
+    said = run_command("vigie-edge", "check", run.file, VIGIE_LANG="en")
     assert said.code == 0, said.err + said.out
     return {
         line.split("pre-emption ")[1].split(":")[0]: float(line.split(" within ")[1].split()[0])

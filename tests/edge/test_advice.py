@@ -89,3 +89,13 @@ def test_check_prints_them_in_either_language_and_still_says_good(
     assert done.exit_code == 0 and "1 boucles: bon" in done.stdout
     assert "avertissement: basin: aucun chien de garde" in done.stdout
     assert done.stdout.count("avertissement") == 1, "a sensor takes no orders and needs no watchdog"
+
+
+def test_phases_that_nothing_but_the_rings_keeps_apart(tmp_path: Path) -> None:
+    data = yaml.safe_load((ROOT / "firmware-config/gateways/gw-carrefour.yaml").read_text())
+    site = data["loops"][0]["site"]
+    own = {one["id"] for one in site["channels"] if 4 in one["phases"]}
+    beside = {one["id"] for one in site["channels"] if 1 in one["phases"]}
+    site["conflicts"] = [pair for pair in site["conflicts"] if not (set(pair) & own and set(pair) & beside)]
+    (words,) = advice(gateway(tmp_path, "gw-carrefour", loops=data["loops"]))
+    assert words.startswith("loop jct: phases 1 and 4 are never on together") and "Name the pairs" in words

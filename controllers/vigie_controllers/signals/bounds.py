@@ -1,5 +1,7 @@
 """How long a pre-emption takes at most until its first phases are green: proved by the guard's properties."""
 
+from typing import NamedTuple
+
 from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.preemption import Preemption
 from vigie_controllers.signals.site import SignalSite
@@ -40,8 +42,16 @@ def _green_s(plan: Plan, row: Preemption, p: int) -> float:
     return max(plan.lead[p] + least(plan.min_green[p], row.entry_min_green_s), peds)
 
 
-def preemption_bounds(site: SignalSite, scan_s: float) -> tuple[str, ...]:
-    """A sentence per pre-emption: how soon after its call its first phases are green at the latest.
+class Bound(NamedTuple):
+    """A pre-emption, the phases that it needs first, and the seconds after its call within which they are green."""
+
+    id: str
+    phases: str
+    seconds: float
+
+
+def preemption_bounds(site: SignalSite, scan_s: float) -> tuple[Bound, ...]:
+    """How soon after its call each pre-emption's first phases are green at the latest.
 
     Nothing for a cabinet, which pre-empts by itself. scan_s: period of the loop.
     """
@@ -49,7 +59,10 @@ def preemption_bounds(site: SignalSite, scan_s: float) -> tuple[str, ...]:
         return ()
     plan = Plan(site)
     return tuple(
-        f"pre-emption {row.id}: phases {', '.join(map(str, row.track_phases or row.dwell_phases))} are green within "
-        f"{time_to_green(plan, row, scan_s):.1f} s of its call"
+        Bound(
+            row.id,
+            ", ".join(map(str, row.track_phases or row.dwell_phases)),
+            time_to_green(plan, row, scan_s),
+        )
         for row in site.preemptions
     )

@@ -133,6 +133,27 @@ def _check_conflicts(site: SignalSite, phases: dict[int, Phase], channels: dict[
             raise ValueError(f"site.conflicts: channels {one!r} and {other!r} conflict, both flash yellow")
 
 
+def unopposed(site: SignalSite) -> list[tuple[int, int]]:
+    """Pairs of phases that the rings never let on together though no conflict is declared between their channels.
+
+    The rings alone keep such phases apart then, and the check behind the guard would not see them together.
+    """
+    opposed = {
+        (p, q)
+        for one, other in site.conflicts
+        for a in (channel for channel in site.channels if channel.id == one)
+        for b in (channel for channel in site.channels if channel.id == other)
+        for p in a.phases
+        for q in b.phases
+    }
+    return [
+        (one.id, other.id)
+        for k, one in enumerate(site.phases)
+        for other in site.phases[k + 1 :]
+        if not compatible(one, other) and not {(one.id, other.id), (other.id, one.id)} & opposed
+    ]
+
+
 def _check_detectors(site: SignalSite, phases: dict[int, Phase], channels: dict[str, Channel]) -> None:
     lanes = {lane.id for lane in site.lanes}
     for detector in site.detectors:

@@ -72,7 +72,9 @@ def check_gateway(junctions: Sequence[Junction], file: Path) -> list[str]:
             problems += _wrong_site(str(file), where, error)
             continue
         notes.extend(
-            f"{junction.name}: {line}" for line in preemption_bounds(site, float(loop.get("period_s", 0.0)))
+            f"{junction.name}: pre-emption {one.id}: phases {one.phases} are green within {one.seconds:.1f} s of its "
+            "call"
+            for one in preemption_bounds(site, float(loop.get("period_s", 0.0)))
         )
         wanted = {frozenset(pair) for pair in junction.site.conflicts}
         found = {frozenset(pair) for pair in site.conflicts}
