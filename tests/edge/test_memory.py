@@ -1,18 +1,14 @@
 """Image, ring and board: what one process writes another reads whole, or not at all."""
 
-import os
-import signal
 import subprocess
 import sys
-from collections import deque
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vigie_controllers.image import PointTable
-from vigie_edge.memory import ring as ring_module
 from vigie_edge.memory.board import Board
 from vigie_edge.memory.image import Columns, ImageCodec, OutputCodec, OutputFrame, TwoSlot, layout_hash
 from vigie_edge.memory.mapped import Heap
@@ -115,107 +111,6 @@ def test_output_frames_keep_types(tmp_path: Path) -> None:
     frame = OutputFrame(9, 2, 1.5, 4.5, 0, 1, 7, 6, (True, 3, 0.25))
     assert codec.unpack(codec.pack(frame)) == frame
     assert isinstance(codec.unpack(codec.pack(frame)).values[0], bool)
-
-
-@settings(max_examples=200)
-@given(
-    st.lists(st.one_of(st.binary(max_size=120), st.none(), st.just("reopen")), max_size=120),
-    st.integers(16, 64),
-    st.sampled_from([0, 64, 1 << 20]),
-)
-def test_a_ring_gives_back_what_was_pushed_in_order(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[object], size: int, afresh: int
-) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ring_module, "_AFRESH", afresh)
-        check_order(tmp_path_factory.mktemp("ring") / "ring", steps, size)
-
-
-def check_order(path: Path, steps: list[object], size: int) -> None:
-    ring = Ring(path, size * 8)
-    expected: deque[bytes] = deque()
-    lost = 0
-    for step in steps:
-        if isinstance(step, bytes):
-            if ring.push(step):
-                expected.append(step)
-            else:
-                lost += 1
-        elif step is None:
-            taken = ring.drain(3)
-            assert taken == [expected.popleft() for _ in taken]
-        else:
-            ring = Ring(path, size * 8)
-    assert [payload for _, payload in ring.peek()] == list(expected)
-    assert ring.lost == lost
-
-
-def test_a_ring_that_began_again_has_all_its_room_and_waits_for_nobody(tmp_path: Path) -> None:
-    ring = Ring(tmp_path / "ring", 1 << 20)
-    record = b"x" * 1016
-    while ring._get(ring_module._HEAD) <= ring_module._AFRESH:
-        assert ring.push(record)
-        assert ring.drain() == [record]
-    told = ring.backlog
-    assert ring.push_wait(record, 0.0)
-    assert (told, ring.backlog) == (0, 1024)  # what was skipped is no backlog
-    held = 1
-    while ring.push(record):
-        held += 1
-    assert held == 1024
-    assert ring.drain(limit=10_000) == [record] * 1024
-
-
-def test_a_ring_that_is_read_in_time_stays_in_its_first_pages(tmp_path: Path) -> None:
-    ring = Ring(tmp_path / "ring", 4 << 20)
-    for number in range(4000):
-        assert ring.push(b"%d" % number * 100)
-        if number % 50 == 49:
-            assert len(ring.drain(50)) == 50
-    raw = (tmp_path / "ring").read_bytes()
-    assert not any(raw[512 << 10 :]) and any(raw[: 256 << 10])
-
-
-def test_a_killed_reader_finds_its_place_again(tmp_path: Path) -> None:
-    ring = Ring(tmp_path / "ring", 4096)
-    for number in range(10):
-        ring.push(str(number).encode())
-    stored = [position for position, _ in ring.peek()][:4]
-    ring.free(stored[1])  # freed two, stored four: the killed reader must not store the same again
-    reader = Ring(tmp_path / "ring", 4096)
-    assert reader.birth == ring.birth
-    assert [payload for _, payload in reader.peek(after=stored[3])] == [str(n).encode() for n in range(4, 10)]
-
-
-def test_a_record_still_being_written_is_not_seen(tmp_path: Path) -> None:
-    ring = Ring(tmp_path / "ring", 4096)
-    ring.push(b"whole")
-    ring.push(b"damaged")
-    raw = bytearray((tmp_path / "ring").read_bytes())
-    at = raw.index(b"damaged")
-    raw[at] ^= 1
-    (tmp_path / "ring").write_bytes(raw)
-    assert [payload for _, payload in Ring(tmp_path / "ring", 4096).peek()] == [b"whole"]
-
-
-def test_a_writer_killed_at_any_instant_leaves_whole_records(tmp_path: Path) -> None:
-    ring = Ring(tmp_path / "ring", 1 << 16)
-    for _ in range(5):
-        child = os.fork()
-        if child == 0:
-            mine = Ring(tmp_path / "ring", 1 << 16)
-            number = 0
-            while True:
-                mine.push(number.to_bytes(4, "little") * 20)
-                number += 1
-        seen = 0
-        while seen < 500:
-            for payload in ring.drain(100):
-                assert payload == payload[:4] * 20
-                seen += 1
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        assert all(payload == payload[:4] * 20 for payload in ring.drain(100_000))
 
 
 def test_the_board_is_shared(tmp_path: Path) -> None:

@@ -5,10 +5,9 @@ process can make another seem to go on.
 """
 
 import mmap
-import struct
 from pathlib import Path
 
-from vigie_edge.memory.mapped import Heap, map_shared
+from vigie_edge.memory.mapped import Heap, map_shared, words
 
 COUNTERS = (
     # field
@@ -80,7 +79,6 @@ COUNTERS = (
 )
 OWNERS = ("field", "control", "recorder", "uplink", "supervisor")
 _OWNER = {name: name.partition(".")[0] for name in COUNTERS} | {"control.restarts": "supervisor"}
-_I64 = struct.Struct("<q")
 
 
 class Board:
@@ -90,27 +88,31 @@ class Board:
     """
 
     def __init__(self, directory: Path | Heap, owner: str = "") -> None:
-        self._places: dict[str, tuple[mmap.mmap, int]] = {}
+        self._places: dict[str, tuple[memoryview, int]] = {}
+        self._maps: list[mmap.mmap] = []
         for page in OWNERS:
             names = [name for name in COUNTERS if _OWNER[name] == page]
             mapped = map_shared(directory / f"board-{page}", 8 * len(names), read_only=page != owner)
-            self._places |= {name: (mapped, 8 * place) for place, name in enumerate(names)}
+            self._maps.append(mapped)
+            numbers = words(mapped, "q", len(names))
+            self._places |= {name: (numbers, place) for place, name in enumerate(names)}
 
     def close(self) -> None:
         """Unmap it: nothing of it may be used any more."""
         for page, _ in self._places.values():
-            page.close()
+            page.release()
+        for mapped in self._maps:
+            mapped.close()
 
     def get(self, name: str) -> int:
         """The number now."""
         page, place = self._places[name]
-        value: int = _I64.unpack_from(page, place)[0]
-        return value
+        return page[place]
 
     def set(self, name: str, value: int) -> None:
         """Set the number (its owner only; raises TypeError for others)."""
         page, place = self._places[name]
-        _I64.pack_into(page, place, value)
+        page[place] = value
 
     def add(self, name: str, more: int = 1) -> None:
         """Add to the number (its owner only)."""

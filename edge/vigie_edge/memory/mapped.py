@@ -3,10 +3,12 @@
 Files, not ``multiprocessing.shared_memory``: there, a reader's exit unlinks the segment on Python 3.11.
 """
 
+import fcntl
 import mmap
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Room:
     name: str
 
 
-def map_shared(place: Path | Room, size: int, read_only: bool = False) -> mmap.mmap:
-    """Map ``place``, making it ``size`` bytes of zeros if it is new or of another size.
+def map_shared(place: Path | Room, size: int, read_only: bool = False, born: bytes = b"") -> mmap.mmap:
+    """Map ``place``, making it ``size`` bytes of zeros that begin with ``born`` if it is new or of another size.
 
     read_only: the mapping can never be written, not even by a process that has gone wrong.
     """
@@ -36,12 +38,18 @@ def map_shared(place: Path | Room, size: int, read_only: bool = False) -> mmap.m
         found = place.heap.rooms.get(place.name)
         if found is None or len(found) != size:
             found = place.heap.rooms[place.name] = mmap.mmap(-1, size)
+            found[: len(born)] = born
         return found
     fd = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        fcntl.flock(
+            fd, fcntl.LOCK_EX
+        )  # or of two processes that start, one would empty what the other has filled
         if os.fstat(fd).st_size != size:
             os.ftruncate(fd, 0)
+            os.pwrite(fd, born, 0)
             os.ftruncate(fd, size)
+        fcntl.flock(fd, fcntl.LOCK_UN)  # a mapping would keep the descriptor, and so the lock
         if not read_only:
             return mmap.mmap(fd, size)
     finally:
@@ -52,3 +60,12 @@ def map_shared(place: Path | Room, size: int, read_only: bool = False) -> mmap.m
         return mmap.mmap(fd, size, prot=mmap.PROT_READ)
     finally:
         os.close(fd)
+
+
+def words(memory: mmap.mmap, kind: Literal["q", "Q"], count: int) -> memoryview:
+    """The first ``count`` 8-byte numbers of ``memory`` (``q`` signed, ``Q`` not), each read and written whole.
+
+    Not ``struct.pack_into``: it fills with zeros before it packs, and another process can read those. Release
+    the view before the memory is closed.
+    """
+    return memoryview(memory)[: 8 * count].cast(kind)

@@ -376,9 +376,6 @@ class PacedControl:
     def begin(self) -> None:
         """Take up a predecessor's state."""
         control = self.control
-        # What a killed predecessor decided within an unfinished tick was never written: the tick is run anew.
-        while self.sequence.drain():
-            pass
         found = control.outputs.read()
         self._last = self.wiring.output_codec.unpack(found[1]).tick if found is not None else 0
         control.resume(NEVER if found is None else self.wiring.output_codec.unpack(found[1]).now)

@@ -75,13 +75,17 @@ class PacedField:
         state.publish(grant.tick, grant.now, grant.utc)
         self.wiring.bells.control.ring()
         last = await self._last_frame(grant.tick)
-        changes: list[Change] = []
-        scans = 0
+        frames: list[OutputFrame] = []
         for payload in self._sequence.drain(limit=10_000):
             frame = self.wiring.output_codec.unpack(payload)
             if frame.tick == grant.tick:
-                scans += 1
-                changes += state.changes(frame.values, grant.utc + frame.now - grant.now, frame.now)
+                if frames and frame.now <= frames[-1].now:
+                    frames.clear()  # of a control that was killed within this tick: its successor ran it anew
+                frames.append(frame)
+        scans = len(frames)
+        changes: list[Change] = []
+        for frame in frames:
+            changes += state.changes(frame.values, grant.utc + frame.now - grant.now, frame.now)
         changes += state.heartbeats(grant.now, grant.utc)
         commands = await state.write(changes) if changes else {}
         state.board.add("field.beat")
