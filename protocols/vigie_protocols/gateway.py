@@ -69,7 +69,7 @@ class Retry(Strict):
     """Exponential back-off with full jitter between ``first_s`` and ``max_s``."""
 
     first_s: float = Field(default=0.5, gt=0)
-    max_s: float = Field(default=30.0, gt=0)
+    max_s: float = Field(default=5.0, gt=0)
 
 
 class Link(Strict):

@@ -18,6 +18,7 @@ from vigie_protocols.driver import (
 )
 from vigie_protocols.errors import DeviceTimeout, FrameError, LinkDown, PermanentError, VigieError
 from vigie_protocols.gateway import Link
+from vigie_protocols.modbus.breaker import Breakers
 from vigie_protocols.modbus.planner import Block
 from vigie_protocols.modbus.station import Station
 from vigie_protocols.modbus.tcp import Exception02, TcpLink
@@ -70,7 +71,8 @@ class ModbusDriver:
         self._link = link
         self._deliver = deliver
         self._clock = clock
-        self._stations = [Station(row, link, len(devices) > 1, jitter) for row in devices]
+        self._stations = [Station(row, link, jitter) for row in devices]
+        self._breakers = Breakers(self._stations)
         self.state = LinkState(name, devices={station.name: station.state for station in self._stations})
         self._owner = {index: station for station in self._stations for index in station.points}
         self._backoff = Backoff(link.retry.first_s, link.retry.max_s, jitter)
@@ -78,6 +80,7 @@ class ModbusDriver:
         self._connecting = asyncio.Lock()
         self._wire: Wire | None = None
         self._retry_at = float("-inf")
+        self._unreachable = False
         self._heap: list[tuple[float, int, Station, Block]] = []
         self._order = 0
 
@@ -144,10 +147,8 @@ class ModbusDriver:
 
     async def _turn_of(self, station: Station, block: Block, now: float) -> list[Block]:
         """One due block: what is to be polled in its place from now on."""
-        if now < block.rest_until or (station.open and now < station.probe_at):
+        if now < block.rest_until or not self._may_ask(station, now):
             return [block]
-        if station.open:
-            self.state.counters.probes += 1
         try:
             self._take(station, block, await self._read(station, block), self._deliver)
         except Exception02 as error:
@@ -171,7 +172,7 @@ class ModbusDriver:
     async def _read_station(self, station: Station, now: float) -> list[Answer]:
         answers: list[Answer] = []
         todo, done = deque(station.whole), list[Block]()
-        silent = station.open and now < station.probe_at
+        silent = not self._may_ask(station, now)
         while todo:
             block = todo.popleft()
             done.append(block)
@@ -200,7 +201,7 @@ class ModbusDriver:
         values = block.decoder(payload)
         arrival = self._clock() if now is None else now
         self.state.counters.readings += len(values)
-        station.answered(arrival)
+        self._breakers.answered(station, arrival)
         if None not in values:
             block.values = values  # type: ignore[assignment]
             deliver(Answer(block.indices, values, Quality.GOOD, 0.0, arrival))  # type: ignore[arg-type]
@@ -215,7 +216,7 @@ class ModbusDriver:
     def _refused(self, station: Station, block: Block, why: str, now: float) -> list[Block]:
         """Exception 02 or 03: what to ask instead, [] when it was one point already."""
         self.state.counters.refused += 1
-        station.answered(self._clock())
+        self._breakers.answered(station, self._clock())
         smaller = block.narrower()
         if not smaller:
             self.state.error = station.state.error = f"{block.table} {block.start}: {why}"
@@ -233,11 +234,12 @@ class ModbusDriver:
     def _missed(self, station: Station, why: str) -> None:
         self.state.counters.failures += 1
         self.state.error = why
-        if station.missed(self._clock(), why):
+        if self._breakers.missed(station, self._clock(), why):
             self._deliver(station.bad(station.indices, self._clock()))
-        if all(one.open for one in self._stations) and self._wire is not None:
-            # Nobody answers on this connection: the next probe begins with a fresh one.
+        if self._breakers.silent and self._wire is not None:
+            # Nobody answers on this connection: the next probe, whenever it is due, begins with a fresh one.
             self._wire.close(why)
+            self.state.up = False
 
     async def _read(self, station: Station, block: Block) -> bytes:
         answer = await self._request(station, block.pdu, urgent=False)
@@ -246,7 +248,16 @@ class ModbusDriver:
             raise FrameError(f"{station.name}: answer of the wrong length to a read of {block.count}")
         return answer[2:]
 
+    def _may_ask(self, station: Station, now: float) -> bool:
+        """False for a dead device whose probe is not due, or could not be sent."""
+        connected = self._wire is not None and self._wire.up
+        return self._breakers.may_ask(station, now) and (
+            not station.open or connected or now >= self._retry_at
+        )
+
     async def _request(self, station: Station, pdu: bytes, urgent: bool) -> bytes:
+        if self._breakers.asking(station, self._clock()):
+            self.state.counters.probes += 1
         # The device's own turn first: whoever waits for it holds no place on the link.
         await station.turn.take(urgent)
         try:
@@ -278,7 +289,11 @@ class ModbusDriver:
             self._wire = await open_wire(self._link, self.state, timeout_s)
         except LinkDown:
             self._retry_at = now + self._backoff.delay()
+            self._unreachable = True
             raise
+        if self._unreachable:
+            self._unreachable = False
+            self._breakers.back(self._clock())
         self._backoff.reset()
         self.state.up, self.state.error = True, ""
         self.state.counters.connects += 1
@@ -308,7 +323,7 @@ class ModbusDriver:
         return WriteReport(tuple(results))
 
     async def _send(self, station: Station, request: WriteRequest) -> None:
-        if station.open and self._clock() < station.probe_at:
+        if not self._may_ask(station, self._clock()):
             raise LinkDown(station.state.error)
         try:
             pdu = request.pdu
@@ -326,7 +341,7 @@ class ModbusDriver:
             if not self._failed(station, error):
                 self.state.counters.refused += 1
             raise
-        station.answered(self._clock())
+        self._breakers.answered(station, self._clock())
         self.state.counters.writes += 1
 
 

@@ -1,7 +1,6 @@
-"""One device on a Modbus link: its plan, its time budget, its circuit breaker."""
+"""One device on a Modbus link: its plan, its time budget, the state of its circuit breaker."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from vigie_protocols.backoff import Backoff
 from vigie_protocols.driver import Answer, DevicePoints, DeviceState
@@ -10,16 +9,11 @@ from vigie_protocols.modbus.planner import costs_of, plan
 from vigie_protocols.points import Quality, Value
 from vigie_protocols.turn import Turn
 
-BREAK: Final = 2
-"""Requests without an answer, in a row, after which a device counts as dead and is only probed."""
-SHARE: Final = 0.01
-"""Largest share of a shared link's time that probing one dead device may take."""
-
 
 class Station:
-    """One device on the link: its plan, its budget, its circuit breaker."""
+    """One device on the link. open: it is dead and only probed, not before ``probe_at``."""
 
-    def __init__(self, row: DevicePoints, link: Link, shared: bool, jitter: Callable[[], float]) -> None:
+    def __init__(self, row: DevicePoints, link: Link, jitter: Callable[[], float]) -> None:
         self.name = row.device.name
         self.unit = row.device.unit
         self.limits = row.profile.limits
@@ -34,29 +28,25 @@ class Station:
         self.misses = 0
         self.open = False
         self.probe_at = float("-inf")
-        self._least = self.timeout_s / SHARE if shared else 0.0
-        self._backoff = Backoff(link.retry.first_s, link.retry.max_s, jitter)
+        self.backoff = Backoff(link.retry.first_s, link.retry.max_s, jitter)
 
     def answered(self, now: float) -> None:
         """It lives."""
         if self.open or self.misses or not self.state.up:
             self.misses, self.open = 0, False
-            self._backoff.reset()
+            self.backoff.reset()
             self.state.up, self.state.error = True, ""
         self.state.last_good = now
 
-    def missed(self, now: float, why: str) -> bool:
-        """No answer; True when the device just became dead."""
+    def missed(self, why: str, limit: int) -> bool:
+        """No answer; True when the device just became dead, by its ``limit``-th miss in a row."""
         self.misses += 1
         self.state.failures += 1
         self.state.error = why
-        if self.open or self.misses >= BREAK:
-            became = not self.open
+        died = not self.open and self.misses >= limit
+        if died:
             self.open, self.state.up = True, False
-            # On a shared line a dead device may take SHARE of the time, whatever its neighbours need.
-            self.probe_at = now + max(self._least, self._backoff.delay())
-            return became
-        return False
+        return died
 
     def known(self) -> dict[int, Value]:
         """The last known value of every point, the zero of its type where there is none."""

@@ -188,6 +188,23 @@ def test_a_silent_unit_costs_its_neighbours_almost_nothing(tmp_path):
     run(scenario())
 
 
+def test_a_line_on_which_nobody_answered_is_found_again_at_once(tmp_path):
+    async def scenario():
+        async with running(tmp_path, (1, 2, 3), timeout_s=0.3, retry_s=1.0) as (driver, seen, far, _):
+            devices = driver.state.devices.values()
+            await polling(driver, lambda: len(seen) == 36)
+            far.answer = staticmethod(lambda number, unit, pdu: None)
+            await polling(
+                driver, lambda: not any(one.up for one in devices) and driver.state.counters.probes > 1
+            )
+            far.answer = None
+            # as one among the living each would be probed after 30 s, which is more than this waits
+            await polling(driver, lambda: all(one.up for one in devices))
+            assert all(one.quality is Quality.GOOD for one in seen.values())
+
+    run(scenario())
+
+
 def test_several_requests_at_once_where_the_link_allows_them(tmp_path):
     waiting = []
 
