@@ -18,8 +18,9 @@ from vigie_controllers.scan import ScanEngine, ScanOutcome
 from vigie_edge import records
 from vigie_edge.commands import CommandDesk
 from vigie_edge.config import Plan, code_hash
-from vigie_edge.journal.journal import list_segments, read_committed
-from vigie_edge.journal.segment import Kind, Record, scan_records
+from vigie_edge.journal.journal import committed_in, list_segments
+from vigie_edge.journal.salvage import examine
+from vigie_edge.journal.segment import MAGIC, Kind, Record, scan_records
 from vigie_edge.memory.image import ImageCodec, blinded
 from vigie_protocols.errors import InputError, Problem
 from vigie_protocols.points import ClockTrust, Value
@@ -41,10 +42,15 @@ class Difference:
 
 @dataclass
 class Report:
-    """What a replay found. skipped: scans that no snapshot before them, or another configuration, let run."""
+    """What a replay found.
+
+    skipped: scans that no snapshot before them, or another configuration, let run. missing: scans between others
+    that the journal does not hold. notes: of each hole, of damage, of other code; in order.
+    """
 
     scans: int = 0
     skipped: int = 0
+    missing: int = 0
     snapshots: int = 0
     segments: int = 0
     notes: list[str] = field(default_factory=list)
@@ -85,17 +91,24 @@ class Replay:
         if not segments:
             reason, remedy = "no replay segments there", "Name a journal's directory."
             raise InputError([Problem(str(directory), "journal", "", reason, remedy)])
-        for _, _, path in segments:
+        for _, first, path in segments:
             self.report.segments += 1
-            self._preamble(path)
-            for record in read_committed(path)[1]:
+            data = path.read_bytes()
+            self._preamble(path, data)
+            if examine(data, first).damaged:
+                self.report.notes.append(
+                    f"{path.name}: damaged; what follows the bad place in it is not run again"
+                )
+            for record in committed_in(data, len(MAGIC))[1] if data.startswith(MAGIC) else ():
                 self._take(record)
+        for path in sorted(folder.glob("*.corrupt")):
+            self.report.notes.append(f"{path.name}: was damaged and set aside")
         return self.report
 
-    def _preamble(self, path: Path) -> None:
+    def _preamble(self, path: Path, data: bytes) -> None:
         """A segment of another configuration cannot be run under this one."""
         told: dict[str, Any] = {}
-        for _, record in scan_records(path.read_bytes()):
+        for _, record in scan_records(data):
             if record.kind is Kind.PREAMBLE:
                 told = msgspec.json.decode(record.payload)
             break
@@ -121,6 +134,7 @@ class Replay:
     def _begin(self, snapshot: records.Snapshot) -> None:
         report = self.report
         report.snapshots += 1
+        self._hole(snapshot.scan + 1)
         if self._engine is not None and not snapshot.start and snapshot.scan == self._scan:
             mine = _plain(self._engine.snapshot())
             if msgspec.msgpack.encode(mine) != msgspec.msgpack.encode(snapshot.state):
@@ -142,19 +156,24 @@ class Replay:
         if snapshot.start:
             self._image = self._plan.table.empty()
 
+    def _hole(self, found: int) -> None:
+        """Scan ``found`` comes next: tell those before it that are not there."""
+        first, last = self._scan + 1, found - 1
+        if 0 < first <= last:
+            self.report.missing += last - first + 1
+            self.report.notes.append(f"scans {first} to {last} are missing")
+
     # -- scans ---------------------------------------------------------------------------------------
 
     def _one(self, scan: records.Scan) -> None:
+        if scan.scan != self._scan + 1:
+            self._hole(scan.scan)
+            self._engine = None
+        self._scan = scan.scan
         engine = self._engine
         if engine is None or self._desk is None:
             self.report.skipped += 1
             return
-        if scan.scan != self._scan + 1:
-            self.report.notes.append(f"scans {self._scan + 1} to {scan.scan - 1} are missing")
-            self._engine = None
-            self.report.skipped += 1
-            return
-        self._scan = scan.scan
         if scan.body is not None:  # only now: what differs from an image that is missing is no image
             self._image = self._picture(scan.body, scan.blind)
         trust = ClockTrust(scan.trust)

@@ -37,7 +37,7 @@ def replay(
             typer.echo(f"  recorded {one.recorded}\n  replayed {one.replayed}")
         typer.echo(
             f"{report.scans} scans from {report.snapshots} snapshots in {report.segments} segments run again, "
-            f"{report.skipped} skipped, {len(report.differences)} differences"
+            f"{report.skipped} skipped, {report.missing} missing, {len(report.differences)} differences"
         )
     sys.exit(1 if report.differences or not report.scans else 0)
 

@@ -1,15 +1,19 @@
 """A journal run again gives every decision anew; one changed record is found; faults and leases are in it."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
-from tests.edge.wallclock import events, until, water_agent
+from tests.edge.wallclock import Agent, events, until, water_agent
 
+from vigie_edge.config import load_plan
 from vigie_edge.journal.journal import list_segments, read_committed
 from vigie_edge.journal.segment import MAGIC, Kind, Record, encode, scan_records
 from vigie_edge.records import Scan, decode_control
 from vigie_edge.records import encode as encode_record
+from vigie_edge.replay import Replay
 
 
 def test_a_run_with_kills_and_leases_replays_bit_for_bit(tmp_path: Path) -> None:
@@ -63,20 +67,42 @@ def test_a_run_with_kills_and_leases_replays_bit_for_bit(tmp_path: Path) -> None
         assert sum(row["kind"] == "scan" for row in lines) == report["scans"]
 
         segments = [path for _, _, path in list_segments(agent.journal / "replay")]
-        first = max(segments, key=lambda path: len(scan_ends(path.read_bytes())))
+        alone = 0
+        for path in segments:  # each can be run again without the others
+            (tmp_path / path.stem).mkdir()
+            shutil.copy(path, tmp_path / path.stem / path.name)
+            one = Replay(load_plan(agent.file)).run(tmp_path / path.stem)
+            assert (one.differences, one.skipped) == ([], 0)
+            alone += one.scans
+        assert alone == report["scans"]
+        first = max(segments[:-1], key=lambda path: len(scan_ends(path.read_bytes())))
         whole = first.read_bytes()
-        first.write_bytes(
-            whole[: half_of_the_scans(whole)]
-        )  # scans are missing: told, skipped, taken up later
-        ran = agent.cli("replay", str(agent.journal), "--config", str(agent.file), "--json")
-        cut = json.loads(ran.stdout)
+        first.write_bytes(whole[: half_of_the_scans(whole)])  # scans are missing: told, taken up later
+        cut = run_again(agent)
         assert cut["differences"] == [] and 0 < cut["scans"] < report["scans"]
+        assert cut["skipped"] == 0, "each segment begins with a snapshot"
+        assert cut["scans"] + cut["missing"] == report["scans"] + report["missing"]
+        assert len([note for note in cut["notes"] if note.endswith("are missing")]) == 1 + len(
+            [note for note in report["notes"] if note.endswith("are missing")]
+        )
+        spoilt = bytearray(whole)
+        spoilt[half_of_the_scans(whole) + 10] ^= 8
+        first.write_bytes(spoilt)
+        assert any(note.startswith(f"{first.name}: damaged") for note in run_again(agent)["notes"])
         first.write_bytes(whole)
         changed = change_one_output(agent.journal / "replay")
         ran = agent.cli("replay", str(agent.journal), "--config", str(agent.file), "--json")
         assert ran.returncode == 1
         found = {(one["scan"], one["what"]) for one in json.loads(ran.stdout)["differences"]}
         assert (changed, "outputs") in found
+
+
+def run_again(agent: Agent) -> dict[str, Any]:
+    """What replay says of a journal in which no decision came out otherwise."""
+    ran = agent.cli("replay", str(agent.journal), "--config", str(agent.file), "--json")
+    assert ran.returncode == 0, ran.stderr
+    report: dict[str, Any] = json.loads(ran.stdout)
+    return report
 
 
 def scan_ends(data: bytes) -> list[int]:

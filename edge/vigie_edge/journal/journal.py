@@ -103,6 +103,7 @@ class Journal:
         if intact and self.segments and self.boot.encode() in self._written_in:
             newest = self.segments[-1]
             self.epoch, self.next_index = newest.epoch, newest.last + 1
+            self._go_on(newest)
         else:
             previous = max((segment.epoch for segment in self.segments), default=0)
             self.epoch = max(self.born << 20 | secrets.randbits(20), previous + 1)
@@ -118,6 +119,12 @@ class Journal:
             following = after[1] if after is not None and after[0] == epoch else 0
             intact = self._open_one(path, epoch, first, after is not None, following)
         return intact
+
+    def _go_on(self, newest: Segment) -> None:
+        """Write where a predecessor stopped: what a segment begins with (a snapshot) serves what follows, too."""
+        if self._written_in == self.preamble and newest.size < self.segment_bytes:
+            with contextlib.suppress(OSError):
+                self._fd = os.open(newest.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
     def mend(self, epoch: int, first: int) -> None:
         """A reader met a bad place in this segment, which is closed: keep what is whole, declare the rest."""
