@@ -12,14 +12,18 @@ from pydantic import Field
 
 from vigie_controllers.contract import Decision, State
 from vigie_controllers.loops import Strict
+from vigie_controllers.signals.coming import Coming
 from vigie_controllers.signals.learn import Learner
+from vigie_controllers.signals.leaving import Leaving
 from vigie_controllers.signals.model import FULL_EXIT, Model, Service, View
+from vigie_controllers.signals.neighbours import Forecast
 from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.predict import LanePrediction
 from vigie_controllers.signals.search import HOLDS, Search
 from vigie_controllers.signals.sensing import EPS, Sensing, greens
 from vigie_controllers.signals.site import SignalSite
 from vigie_controllers.signals.words import Ped, PhaseState, SignalInputs, SignalWants
+from vigie_protocols.points import Quality
 
 KIND = "signal.adaptive"
 HIDDEN_RATE = 0.25
@@ -54,6 +58,8 @@ class Adaptive:
         self._sensing = Sensing(site, plan, 50.0, 35.0)
         count = len(self._model.lanes)
         self._learner = Learner(self._model)
+        self._coming = Coming(site, self._model)
+        self._leaving = Leaving(site, plan, self._model)
         self._red_at: list[float | None] = [None] * count
         self._ped = 0
         self._target = -1
@@ -68,6 +74,7 @@ class Adaptive:
     def step(self, now: float, inputs: SignalInputs) -> SignalWants | None:
         """The stage to serve; None when it cannot see."""
         status, frame = inputs.status, inputs.frame
+        self._coming.hear(inputs.clock, inputs.heard)
         if inputs.overrun:
             self._silent_until = now + SILENT_S
         silent = now < self._silent_until
@@ -78,9 +85,11 @@ class Adaptive:
             self._view.look(frame, status.failed)
         self._frame, self._status = frame, status
         green = greens(status)
-        if now >= self._rate_at - EPS or now < self._rate_at - 10.0:
+        second = now >= self._rate_at - EPS or now < self._rate_at - 10.0
+        if second:
             self._rate_at = now + 1.0
             self._learner.learn(self._view, self._model.stage_of(green))
+            self._coming.learn(self._view)
         self._note_red(now, green)
         self._note_pedestrians(inputs)
         if silent or self._blind():
@@ -94,7 +103,10 @@ class Adaptive:
         wants = self._ask(now, inputs, green)
         if wants != self._wants:
             self._wants = wants
-        return replace(self._wants, decisions=decisions) if decisions else self._wants
+        said = self._say(now, inputs, green) if second and self._leaving.told else None
+        if decisions or said is not None:
+            return replace(self._wants, decisions=decisions, forecast=said)
+        return self._wants
 
     # -- seeing --------------------------------------------------------------------------------------
 
@@ -137,23 +149,13 @@ class Adaptive:
         return self._search(now, inputs, present)
 
     def _search(self, now: float, inputs: SignalInputs, present: int) -> tuple[Decision, ...]:
-        model, view = self._model, self._view
+        model = self._model
         # Walk and clearance bind a green: where they are called, the plan looks farther ahead by as much.
         horizon = self._config.horizon_s + round(
             max(model.least(stage, self._ped) - model.least(stage, 0) for stage in model.stages)
         )
-        lanes = [self._predict(now, k, horizon) for k in range(len(model.lanes))]
+        lanes, rates = self._expect(now, horizon)
         services = [list(lane.service) for lane in model.lanes]
-        coming = [sum(lane.arrivals) / lane.horizon for lane in lanes]
-        rates = []
-        for k, lane in enumerate(model.lanes):
-            row = [(0.0, 0.0)] * len(model.stages)
-            for s, one in enumerate(lane.service):
-                if one is not None:
-                    low, high = one.rates(sum(coming[other] for other in one.opposing))
-                    part = view.full(one, FULL_EXIT) * self._learner.factor(k, s)
-                    row[s] = (low * part, high * part)
-            rates.append(row)
         self._add_pedestrians(now, inputs, lanes, services, rates)
         search = Search(model, lanes, services, rates, self._ped, present)
         urgent = self._urgent(now, inputs, present)
@@ -165,6 +167,7 @@ class Adaptive:
         choice = search.best(holds, following, self._config.plans)
         self._target = choice.stage
         self._hold_s = choice.hold_s
+        self._leaving.follow(now, present, choice)
         if self._target == present:
             return ()
         names = self._plan.names
@@ -175,6 +178,33 @@ class Adaptive:
             return (Decision(KIND, f"phase {left}", "urgent", text),)
         text = f"phase {left} ended: {choice.then_s} s planned for phase {to} saves {choice.saved:.0f} veh s"
         return (Decision(KIND, f"phase {left}", "planned", text),)
+
+    def _expect(
+        self, now: float, horizon: int
+    ) -> tuple[list[LanePrediction], list[list[tuple[float, float]]]]:
+        """Every lane over the horizon, and its rates per stage."""
+        model = self._model
+        lanes = [self._predict(now, k, horizon) for k in range(len(model.lanes))]
+        coming = [sum(lane.arrivals) / lane.horizon for lane in lanes]
+        rates = []
+        for k, lane in enumerate(model.lanes):
+            row = [(0.0, 0.0)] * len(model.stages)
+            for s, one in enumerate(lane.service):
+                if one is not None:
+                    low, high = one.rates(sum(coming[other] for other in one.opposing))
+                    part = self._view.full(one, FULL_EXIT) * self._learner.factor(k, s)
+                    row[s] = (low * part, high * part)
+            rates.append(row)
+        return lanes, rates
+
+    def _say(self, now: float, inputs: SignalInputs, green: int) -> Forecast | None:
+        """What neighbours shall hear this second; nothing without a clock."""
+        if inputs.clock.quality is Quality.BAD:
+            return None
+        horizon = self._config.horizon_s
+        lanes, rates = self._expect(now, horizon)
+        present = self._model.stage_of(green)
+        return self._leaving.forecast(now, inputs.clock.value, present, lanes, rates, horizon)
 
     def _predict(self, now: float, k: int, horizon: int) -> LanePrediction:
         """Queue and arrivals of a lane over the horizon."""
@@ -195,8 +225,9 @@ class Adaptive:
                     arrivals[t] += moving / (last - first)
         if view.halting[k][-1] >= 1.0:
             rate = max(rate, HIDDEN_RATE)
-        for t in range(round(lane.reach / lane.speed), horizon):
-            arrivals[t] += rate
+        beyond = round(lane.reach / lane.speed)
+        for t, one in enumerate(self._coming.arrivals(k, rate, beyond, horizon), beyond):
+            arrivals[t] += one
         return LanePrediction(queue, arrivals, red_s)
 
     def _add_pedestrians(
@@ -253,6 +284,8 @@ class Adaptive:
         """What was learnt, what is wanted, and when to plan again."""
         return {
             "learnt": self._learner.snapshot(),
+            "coming": self._coming.snapshot(),
+            "leaving": self._leaving.snapshot(),
             "red_at": list(self._red_at),
             "ped": self._ped,
             "target": self._target,
@@ -265,6 +298,8 @@ class Adaptive:
     def restore(self, state: State) -> None:
         """Take up a snapshot, also one made under other parameters of the same site."""
         self._learner.restore(state["learnt"])
+        self._coming.restore(state["coming"])
+        self._leaving.restore(state["leaving"])
         self._red_at = list(state["red_at"])
         self._ped, self._target, self._hold_s = state["ped"], state["target"], state["hold_s"]
         self._rate_at, self._plan_at = state["rate_at"], state["plan_at"]

@@ -22,13 +22,15 @@ INFINITY = float("inf")
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The best plan. stage: to be served now, the present one to hold; next: the stage after the present
-    one; hold_s, then_s: of the plan; saved: vehicle seconds against the best plan that does otherwise (holds
-    instead of leaving, leaves instead of holding); plans: how many were compared."""
+    one; hold_s, then_s: of the plan; third: the stage after that, -1 for none; saved: vehicle seconds against
+    the best plan that does otherwise (holds instead of leaving, leaves instead of holding); plans: how many
+    were compared."""
 
     stage: int
     next: int
     hold_s: int
     then_s: int
+    third: int
     cost: float
     saved: float
     plans: int
@@ -65,25 +67,26 @@ class Search:
 
     def best(self, holds: tuple[int, ...], following: tuple[int, ...], budget: int) -> Choice:
         """The cheapest plan; ``following`` may be reached next. At most ``budget`` plans are looked at."""
-        stay = go = (INFINITY, self._present, 0, 0)
+        stay = go = (INFINITY, self._present, 0, 0, -1)
         following, thirds = self._promising(following, len(holds), budget)
         if len(holds) > 1:
-            stay = (self._stay(), self._present, self._horizon, 0)
+            stay = (self._stay(), self._present, self._horizon, 0, -1)
         for hold in holds:
             for j in following:
                 if hold == 0:
-                    cost, then = self._branch(hold, j, thirds, go[0])
+                    cost, then, third = self._branch(hold, j, thirds, go[0])
                     if cost < go[0]:
-                        go = (cost, j, hold, then)
+                        go = (cost, j, hold, then, third)
                 else:
-                    cost, then = self._branch(hold, j, thirds, stay[0])
+                    cost, then, third = self._branch(hold, j, thirds, stay[0])
                     if cost < stay[0]:
-                        stay = (cost, j, hold, then)
+                        stay = (cost, j, hold, then, third)
         leave = go[0] < stay[0]
         chosen, other = (go, stay) if leave else (stay, go)
         return Choice(
             stage=chosen[1] if leave else self._present, next=chosen[1], hold_s=chosen[2], then_s=chosen[3],
-            cost=chosen[0], saved=0.0 if other[0] == INFINITY else other[0] - chosen[0], plans=self.plans,
+            third=chosen[4], cost=chosen[0], saved=0.0 if other[0] == INFINITY else other[0] - chosen[0],
+            plans=self.plans,
         )  # fmt: skip
 
     def _promising(
@@ -114,15 +117,15 @@ class Search:
             total += lane.finish(state)
         return total
 
-    def _branch(self, hold: int, j: int, thirds: tuple[int, ...], limit: float) -> tuple[float, int]:
-        """The least cost of leaving for ``j`` after ``hold``, and how long ``j`` then lasts; only plans cheaper
-        than ``limit`` are followed to their end."""
+    def _branch(self, hold: int, j: int, thirds: tuple[int, ...], limit: float) -> tuple[float, int, int]:
+        """The least cost of leaving for ``j`` after ``hold``, how long ``j`` then lasts, and what follows it;
+        only plans cheaper than ``limit`` are followed to their end."""
         now, lanes, services, horizon = self._present, self._lanes, self._services, self._horizon
         start = min(hold + self._change[now][j], horizon)
         states = list(self._began)
         through = [False] * len(lanes)  # green in the present stage and on into the next
         for place in self._served[now]:
-            on = through[place] = _goes_on(services[place][now], services[place][j])
+            on = through[place] = goes_on(services[place][now], services[place][j])
             until = start if on else hold + YELLOW_USED
             states[place] = lanes[place].run(states[place], until, self._rate(place, now, 0), False)
         outside = [lane.finish(states[place]) for place, lane in enumerate(lanes)]
@@ -130,7 +133,7 @@ class Search:
         base = sum(outside) - sum(outside[place] for place in mine)
         for place in mine:
             states[place] = lanes[place].wait(states[place], start)
-        best, length = limit, 0
+        best, length, third = limit, 0, -1
         for more in SECONDS:
             then = self._least[j] + more
             end = start + then
@@ -143,14 +146,14 @@ class Search:
             self.plans += 1
             if end >= horizon:
                 if total < best:
-                    best, length = total, then
+                    best, length, third = total, then, -1
                 break
             for k in thirds:
                 if k != j:
                     cost = self._third(j, k, start, end, states, after, costs, through, total, best)
                     if cost < best:
-                        best, length = cost, then
-        return best, length
+                        best, length, third = cost, then, k
+        return best, length, third
 
     def _third(
         self,
@@ -178,7 +181,7 @@ class Search:
         third = min(end + self._change[j][k], self._horizon)
         for place in mine:
             lane = self._lanes[place]
-            on = _goes_on(self._services[place][j], self._services[place][k])
+            on = goes_on(self._services[place][j], self._services[place][k])
             if on:
                 state = lane.run(states[place], third, self._rate(place, j, start), not through[place])
             else:
@@ -213,6 +216,6 @@ class Search:
         return last
 
 
-def _goes_on(one: Service | None, other: Service | None) -> bool:
+def goes_on(one: Service | None, other: Service | None) -> bool:
     """Whether a lane stays green when one stage follows another: a channel of its is in both."""
     return one is not None and other is not None and one.channels & other.channels != 0
