@@ -57,6 +57,9 @@ def run(
     controller: Annotated[str, typer.Option(help="Kind of the first controller.")] = "signal.adaptive",
     seconds: Annotated[float | None, typer.Option(help="Only the first so many simulated seconds.")] = None,
     baseline: Annotated[bool, typer.Option(help="Also run the network's own programs.")] = True,
+    neighbours: Annotated[
+        bool, typer.Option(help="Junctions tell each other what they let out, over the coordinator's broker.")
+    ] = False,
 ) -> None:
     """Put every signal of a SUMO scenario under real agents over OPC UA, in lock-step, for its whole time."""
     from vigie_controllers.loops import ControllerSpec
@@ -66,7 +69,10 @@ def run(
     check_output("--report", report)
     check_output("--score", score)
     chain = [controller, *(name for name in ("signal.actuated",) if name != controller)]
-    scenario = ForeignScenario(sumo, [ControllerSpec(kind=name) for name in chain])
+    # Without a broker nobody hears anybody: the same then in one process.
+    scenario = ForeignScenario(
+        sumo, [ControllerSpec(kind=name) for name in chain], neighbours=neighbours and central
+    )
     ticks = ticks_of("--seconds", seconds, scenario.run.duration)
     runner = _run_in_process if in_process else _run_wire
     document = runner(scenario, seed, ticks, central)

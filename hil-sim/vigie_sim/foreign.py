@@ -8,6 +8,7 @@ from vigie_sim.scenario import More, World
 from vigie_sim.traffic.derive import Clearances, derive
 from vigie_sim.traffic.documents import write_gateway
 from vigie_sim.traffic.field import TrafficField
+from vigie_sim.traffic.neighbours import with_neighbours
 from vigie_sim.traffic.network import read_network
 from vigie_sim.traffic.sumoconfig import read_run
 from vigie_sim.traffic.timing import fixed_controller
@@ -18,14 +19,25 @@ SCAN_S = 1.0
 
 
 class ForeignScenario:
-    """A scenario that others made. controllers: of every junction, first in rank first."""
+    """A scenario that others made.
+
+    controllers: of every junction, first in rank first. neighbours: junctions tell each other what they let
+    out, where the network joins them.
+    """
 
     def __init__(
-        self, path: Path, controllers: Sequence[ControllerSpec] = (), times: Clearances | None = None
+        self,
+        path: Path,
+        controllers: Sequence[ControllerSpec] = (),
+        times: Clearances | None = None,
+        *,
+        neighbours: bool = False,
     ) -> None:
         self.run = read_run(path)
         self.network = read_network(self.run.net)
         self.junctions = derive(self.network, times or Clearances())
+        if neighbours:
+            self.junctions = with_neighbours(self.network, self.junctions)
         self.controllers = tuple(controllers) or (ControllerSpec(kind="signal.actuated"),)
         self.name = path.name.removesuffix(".sumocfg")
         self.field: TrafficField | None = None

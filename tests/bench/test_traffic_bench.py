@@ -162,7 +162,7 @@ def _seeded(outcome: Outcome) -> dict[str, float]:
     return {name: value for name, value in outcome.metrics.items() if not name.startswith("decision")}
 
 
-@pytest.mark.parametrize("subject", ["adaptive", "max_pressure", "sumo_delay_based"])
+@pytest.mark.parametrize("subject", ["adaptive_neighbours", "max_pressure", "sumo_delay_based"])
 def test_one_seed_gives_one_result(arterial: Path, subject: str) -> None:
     jobs = [Job("arterial", arterial, subject, seed, 40.0) for seed in (3, 3, 4)]
     first, again, other = (measure(job) for job in jobs)

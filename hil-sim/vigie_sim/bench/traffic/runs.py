@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vigie_controllers.image import Image
 from vigie_controllers.loops import ControllerSpec
@@ -25,6 +26,7 @@ from vigie_sim.traffic.derive import Clearances, Junction, derive
 from vigie_sim.traffic.documents import write_gateway
 from vigie_sim.traffic.field import RedWatch, TrafficField
 from vigie_sim.traffic.lamps import Lamp
+from vigie_sim.traffic.neighbours import with_neighbours
 from vigie_sim.traffic.network import Network, read_network
 from vigie_sim.traffic.sumoconfig import SumoRun, read_run
 
@@ -54,6 +56,14 @@ class TimedEngine(ScanEngine):
         self.cpu_s.append(time.thread_time() - begun)
         self.rules.update(one.rule for one in outcome.interventions)
         return outcome
+
+    def hear(self, neighbour: str, message: Mapping[str, Any]) -> bool:
+        """As the inner engine."""
+        return self._inner.hear(neighbour, message)
+
+    def audience(self, loop: str) -> tuple[str, ...]:
+        """As the inner engine."""
+        return self._inner.audience(loop)
 
 
 class _Teller:
@@ -114,6 +124,8 @@ def measure(job: Job, told: Told = lambda share: None) -> Outcome:
         junctions = derive(network, TIMES)
         if job.pedestrians:
             junctions = tuple(with_pedestrians(one, TIMES) for one in junctions)
+        if subject.neighbours:
+            junctions = with_neighbours(network, junctions)
         with tempfile.TemporaryDirectory(prefix="vigie-bench-") as folder:
             if subject.kind:
                 return _ours(job, subject, run, network, junctions, Path(folder), told)
