@@ -88,6 +88,11 @@ class EngineState:
         self._order: Order | None = None
         self._takeover: Takeover | None = None
 
+    @property
+    def asked(self) -> Ask:
+        """The request of the last step."""
+        return self._ask
+
     def snapshot(self) -> State:
         """The exact state, for replay."""
         rows = {name: list(getattr(self, name)) for name in _LISTS}

@@ -289,6 +289,9 @@ def test_an_observer_that_breaks_costs_no_scan_and_is_told_once(monkeypatch: pyt
     assert [one.what for _, one in drive.decisions if one.source == "observer"] == ["observer-fault"]
 
 
+REQUESTS = (Code.HOLD_ON, Code.HOLD_OFF, Code.OMIT_ON, Code.OMIT_OFF)
+
+
 @pytest.mark.parametrize("green", [1, 2], ids=["another has green", "entry and dwell in one scan"])
 def test_preemption_from_its_call_to_its_exit(green: int) -> None:
     row = {"id": "fire", "kind": "emergency", "dwell_phases": [2], "dwell_s": 8.0, "exit_phases": [1]}
@@ -306,6 +309,15 @@ def test_preemption_from_its_call_to_its_exit(green: int) -> None:
     assert told == [
         Code.PREEMPT_ON, Code.PREEMPT_ENTRY, Code.PREEMPT_DWELL, Code.PREEMPT_OFF, Code.PREEMPT_EXIT,
     ]  # fmt: skip
+    asked = {
+        who: [code for _, code, at in drive.events if at == who and code in REQUESTS] for who in (1, 2, 3)
+    }
+    assert asked[2][:1] == [Code.HOLD_ON] and asked[1][:1] == asked[3][:1] == [Code.OMIT_ON]
+    assert all(codes[::2] != codes[1::2] and len(codes) % 2 == 0 for codes in asked.values()), (
+        "each has an end"
+    )
+    forced = [who for _, code, who in drive.events if code == Code.PREEMPT_FORCE_OFF]
+    assert forced == ([1, 2] if green == 1 else [2])
     assert "preemptIsActive" not in drive.loop.outlook(drive.now, Reading(0.0), 0.5)["status"]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from vigie_controllers.contract import Decision, State
 from vigie_controllers.signals.diagnosis import CHATTER, IMPLAUSIBLE, NO_READING
+from vigie_controllers.signals.engine_state import Ask
 from vigie_controllers.signals.measures.codes import Code, Event, Flash
 from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.site import SignalSite
@@ -82,7 +83,8 @@ class Events:
         self._over: list[float | None] = [None] * len(self._overlaps)
         self._min_at: list[float | None] = [None] * count
         self._checked = [False] * count
-        self._ended: dict[int, float] = {}
+        self._ended: dict[int, tuple[float, int]] = {}
+        self._held = self._omitted = 0
         self._barrier = -1
         self._flash = int(Flash.NOT_FLASH)
         self._calls_when = tuple(one.calls_when for one in site.preemptions)
@@ -101,8 +103,12 @@ class Events:
         lamps: Sequence[int],
         failed: Mapping[str, str],
         decisions: Sequence[Decision],
+        asked: Ask,
     ) -> list[Event]:
-        """The events since the last look, as they happened. values: of the detectors, as numbers."""
+        """The events since the last look, as they happened.
+
+        values: of the detectors, as numbers; asked: of the phases, after the guard.
+        """
         out: list[Event] = []
         self._reasons(out, now, decisions)
         if values != self.values:
@@ -111,6 +117,8 @@ class Events:
             self._faults(out, now, failed)
         self._unit(out, now, frame, status)
         self._claims(out, now, frame, decisions)
+        if (asked.hold, asked.omit) != (self._held, self._omitted):
+            self._requests(out, now, asked)
         if status.phases is not self._phases:
             for p, (old, new) in enumerate(zip(self._phases, status.phases, strict=True)):
                 if old is not new:
@@ -138,13 +146,22 @@ class Events:
             else:
                 out.extend(Event(new.since, code, number) for code in _CUT[old.state])
             if old.state is PhaseState.GREEN:
-                self._ended[p] = new.since
+                self._ended[p] = new.since, self._forced(status)
         if old.ped is not new.ped:
             out.append(Event(new.ped_since if new.ped_since > 0 else now, _PED[new.ped], number))
         if (old.waiting is None) is not (new.waiting is None):
             out.append(Event(now, Code.CALL_DROPPED if new.waiting is None else Code.CALL, number))
         if old.ped_waiting is None and new.ped_waiting is not None:
             out.append(Event(new.ped_waiting, Code.PED_CALL, number))
+
+    def _forced(self, status: Status) -> int:
+        """What ends a green of which no controller says that it gapped or maxed out.
+
+        A pre-emption asks no controller, but for the limited service of its dwell.
+        """
+        if status.preemption and status.preempt_stage != "dwell":
+            return Code.PREEMPT_FORCE_OFF
+        return Code.PRIORITY_FORCE_OFF if self.priority else Code.FORCE_OFF
 
     def _passed(self, out: list[Event], p: int, old: PhaseStatus, new: PhaseStatus) -> None:
         """Every state on the way, in order; what was passed within one scan bears the same instant."""
@@ -182,10 +199,21 @@ class Events:
         if not self._ended:
             return
         told = {one.subject: _WHY[one.what] for one in decisions if one.what in _WHY}
-        for p, at in self._ended.items():
+        for p, (at, forced) in self._ended.items():
             number = self._plan.ids[p]
-            out.append(Event(at, told.get(f"phase {number}", Code.FORCE_OFF), number))
+            why = forced if forced == Code.PREEMPT_FORCE_OFF else told.get(f"phase {number}", forced)
+            out.append(Event(at, why, number))
         self._ended = {}
+
+    def _requests(self, out: list[Event], now: float, asked: Ask) -> None:
+        for was, now_is, on, off in (
+            (self._held, asked.hold, Code.HOLD_ON, Code.HOLD_OFF),
+            (self._omitted, asked.omit, Code.OMIT_ON, Code.OMIT_OFF),
+        ):
+            for p, number in enumerate(self._plan.ids):
+                if (was ^ now_is) >> p & 1:
+                    out.append(Event(now, on if now_is >> p & 1 else off, number))
+        self._held, self._omitted = asked.hold, asked.omit
 
     def _timers(self, out: list[Event], now: float) -> None:
         due = now if self._ended else FOREVER
@@ -298,7 +326,8 @@ class Events:
             "over": list(self._over),
             "min_at": list(self._min_at),
             "checked": list(self._checked),
-            "ended": [[p, at] for p, at in self._ended.items()],
+            "ended": [[p, *row] for p, row in self._ended.items()],
+            "asked": [self._held, self._omitted],
             "barrier": self._barrier,
             "flash": self._flash,
             "called": list(self._called),
@@ -314,7 +343,8 @@ class Events:
         )
         self._lamps, self._over = list(state["lamps"]), list(state["over"])
         self._min_at, self._checked = list(state["min_at"]), list(state["checked"])
-        self._ended = dict(state["ended"])
+        self._ended = {p: (at, forced) for p, at, forced in state["ended"]}
+        self._held, self._omitted = state["asked"]
         self._barrier, self._flash = state["barrier"], state["flash"]
         self._called, self.priority = list(state["called"]), state["priority"]
         self.due = -FOREVER

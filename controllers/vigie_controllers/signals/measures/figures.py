@@ -30,7 +30,13 @@ PENDING = 500
 SPEED = 13.9
 FOREVER = 1e18
 EPS = 1e-6
-_ENDS = {Code.GAP_OUT: "gap_outs", Code.MAX_OUT: "max_outs", Code.FORCE_OFF: "force_offs"}
+_ENDS = {
+    Code.GAP_OUT: "gap_outs",
+    Code.MAX_OUT: "max_outs",
+    Code.FORCE_OFF: "force_offs",
+    Code.PRIORITY_FORCE_OFF: "force_offs",
+    Code.PREEMPT_FORCE_OFF: "force_offs",
+}
 
 
 class PhaseFigures:

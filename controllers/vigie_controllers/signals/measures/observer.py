@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from vigie_controllers.contract import Decision, State
 from vigie_controllers.loops import Observed
+from vigie_controllers.signals.engine_state import Ask
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.measures.events import EPS, Events
 from vigie_controllers.signals.measures.figures import NAMES, Figures
@@ -28,6 +29,7 @@ class Observer:
         self.names = tuple(f"{number}/{name}" for number in guard.plan.ids for name in NAMES)
         self._status: Status | None = None
         self._frame: Frame | None = None
+        self._asked = Ask()
         self._failed: object = None
         self._due = -1e18
         self._red_due = 0.0
@@ -46,14 +48,16 @@ class Observer:
         """What this scan brought."""
         guard = self._guard
         status = guard.status
-        if status is self._status and frame is self._frame and now + EPS < self._due and not decisions:
+        asked = guard.plant.asked
+        same = status is self._status and frame is self._frame and asked == self._asked
+        if same and now + EPS < self._due and not decisions:
             return NOTHING
-        self._status, self._frame = status, frame
+        self._status, self._frame, self._asked = status, frame, asked
         utc = clock.value if 0.0 <= clock.value < 1e11 else 0.0
         values, failed = guard.bank.values, guard.bank.failed
         seen = values != self._events.values or failed is not self._failed
         self._failed = failed
-        events = self._events.look(now, frame, values, status, lamps, failed, decisions)
+        events = self._events.look(now, frame, values, status, lamps, failed, decisions, asked)
         if events:
             self._figures.take(events)
         if seen:
