@@ -117,13 +117,17 @@ class WriteGate:
         if last is not None and now < last:
             self._shift(now - last)
             last = now
+        lapsed = last is not None and now - last > self._expiry_s
+        if lapsed:
+            self._lapse(now)
+            last = None
         if self._quiet and asked == self._asked:
             # Nothing moves, nothing is missing: all are renewed, only the read-backs can have news.
             # (1 equals True here: the value that goes out is the one whose type was checked.)
             self._quiet_since = now
             said: dict[tuple[str, str], str] = {}
         else:
-            said = self._pass_all(now, 0.0 if last is None else now - last, asked, readings)
+            said = self._pass_all(now, 0.0 if last is None else now - last, lapsed, asked, readings)
         if self._checks:
             said = self._check_readbacks(now, readings, said)
         if not said and not self._said:
@@ -135,8 +139,19 @@ class WriteGate:
 
     # -- one by one -----------------------------------------------------------------------------------
 
+    def _lapse(self, now: float) -> None:
+        """No scan for so long that whoever writes has written every safe value: from there it goes on."""
+        self._written = [spec.safe for spec in self.specs]
+        self._settled = [now + spec.settle_s for spec in self.specs]
+        self._quiet = False
+
     def _pass_all(
-        self, now: float, elapsed: float, wanted: tuple[Value | None, ...], readings: Sequence[Reading[Value]]
+        self,
+        now: float,
+        elapsed: float,
+        lapsed: bool,
+        wanted: tuple[Value | None, ...],
+        readings: Sequence[Reading[Value]],
     ) -> dict[tuple[str, str], str]:
         said: dict[tuple[str, str], str] = {}
         count = len(self.specs)
@@ -155,7 +170,7 @@ class WriteGate:
                 self._renewed[n] = now
                 if still and still[n] == value:
                     continue
-                goal = self._limited(n, spec, value, elapsed, readings, said)
+                goal = self._limited(n, spec, value, elapsed, lapsed, readings, said)
                 moving = moving or goal != value
             if goal != self._written[n] or self._virgin[n]:
                 self._written[n] = goal
@@ -193,6 +208,7 @@ class WriteGate:
         spec: OutputSpec,
         value: Value,
         elapsed: float,
+        lapsed: bool,
         readings: Sequence[Reading[Value]],
         said: dict[tuple[str, str], str],
     ) -> Value:
@@ -202,20 +218,24 @@ class WriteGate:
         goal = _clamp(spec, value)
         if goal != value:
             said["range", spec.name] = f"{value!r} is outside its range: {goal!r}"
-        before = self._before(n, readings)
+        before = self._before(n, lapsed, readings)
         if spec.rate_per_s is None or before is None or isinstance(goal, str):
             return goal
         reach = spec.rate_per_s * elapsed
         return min(max(goal, before - reach), before + reach)
 
-    def _before(self, n: int, readings: Sequence[Reading[Value]]) -> float | None:
-        """From where a rate counts: what was written last, at the very first what the device shows."""
+    def _before(self, n: int, lapsed: bool, readings: Sequence[Reading[Value]]) -> float | None:
+        """From where a rate counts: what was written last; at the very first what the device shows.
+
+        After a lapse also what the device shows, else the safe value, which it was given meanwhile.
+        """
         before = self._written[n]
-        if self._virgin[n]:
-            shown = [readings[place] for m, place in self._checks if m == n]
-            if not shown or not shown[0].usable or not fits(ValueType.FLOAT, shown[0].value):
+        if self._virgin[n] or lapsed:
+            shown = next((readings[place] for m, place in self._checks if m == n), None)
+            if shown is not None and shown.usable and fits(ValueType.FLOAT, shown.value):
+                before = _clamp(self.specs[n], shown.value)
+            elif self._virgin[n]:
                 return None
-            before = _clamp(self.specs[n], shown[0].value)
         return None if isinstance(before, str) else before
 
     def _check_readbacks(

@@ -103,6 +103,44 @@ def test_the_first_value_of_all_starts_from_what_the_device_shows() -> None:
     assert gate().permit(0.0, (90.0, True, 3, ""), shown("open")).values[0] == 90.0
 
 
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize(
+    ("position", "quality", "first"),
+    [
+        (57.0, Quality.GOOD, 57.0),
+        (170.0, Quality.GOOD, 100.0),
+        (57.0, Quality.BAD, 50.0),
+        ("open", Quality.GOOD, 50.0),
+    ],
+)
+def test_after_a_lapse_the_rate_counts_from_where_the_device_was_left(
+    restart: bool, position: Value, quality: Quality, first: float
+) -> None:
+    """Without a scan field writes the safe value; what was wanted before must not come back in one step."""
+    one = gate(expiry_s=1.0)
+    high = (90.0, True, 3, "")
+    one.permit(0.0, high, shown(90.0))
+    assert one.permit(1.0, high, shown(90.0)).values[0] == 90.0, "as long as an output lives it stands"
+    if restart:
+        state = json.loads(json.dumps(one.snapshot()))
+        one = gate(expiry_s=1.0)
+        one.restore(state)
+    step = one.permit(2.5, high, shown(position, quality=quality))
+    assert step.values == (first, True, 3, "")
+    assert one.permit(3.0, high, shown(position)).values[0] == (99.0 if first == 100.0 else first + 1.0)
+
+
+def test_a_lapse_leaves_time_before_drift_is_reported() -> None:
+    one = gate(expiry_s=1.0)
+    still = (50.0, True, 3, "")
+    for scan in range(100):
+        one.permit(scan / 10, still, shown())
+    assert one.permit(20.0, still, shown(running=False)).interventions == ()
+    for scan in range(201, 230):
+        assert one.permit(scan / 10, still, shown(running=False)).interventions == ()
+    assert rules(one.permit(23.0, still, shown(running=False))) == [("drift", "p/run")]
+
+
 def test_an_output_that_nobody_renews_goes_to_its_safe_value() -> None:
     one = gate(expiry_s=1.0)
     one.permit(0.0, GOOD, shown())
@@ -141,7 +179,7 @@ def test_an_output_that_nobody_drives_rests_at_its_safe_value_without_a_word() -
 
 
 def test_drift_is_reported_after_the_settling_time_and_once() -> None:
-    one = gate()
+    one = gate(expiry_s=1000.0)
     one.permit(0.0, GOOD, shown(running=False))
     assert one.permit(2.9, GOOD, shown(running=False)).interventions == ()
     assert rules(one.permit(3.0, GOOD, shown(running=False))) == [("drift", "p/run")]
@@ -157,7 +195,7 @@ def test_drift_is_reported_after_the_settling_time_and_once() -> None:
     ("position", "drift"), [(50.9, False), (51.1, True), (math.nan, True), ("50", True), (10**400, True)]
 )
 def test_drift_of_a_number_has_a_tolerance(position: Value, drift: bool) -> None:
-    one = gate()
+    one = gate(expiry_s=1000.0)
     one.permit(0.0, GOOD, shown(position))
     one.permit(1.0, GOOD, shown(position))
     step = one.permit(100.0, GOOD, shown(position))
@@ -247,6 +285,9 @@ def test_nothing_unlawful_ever_passes(
             assert fits(spec.type, value)
         assert isinstance(opening, float) and 0.0 <= opening <= 100.0
         assert 0 <= int(step.values[2]) <= 6
-        if before is not None and opening != GATE.safe:
+        if before is not None and wait > 1.0:
+            left = position if fits(ValueType.FLOAT, position) else 0.0 if position is None else GATE.safe
+            assert opening in (GATE.safe, min(max(float(left), 0.0), 100.0))  # type: ignore[arg-type]
+        elif before is not None and opening != GATE.safe:
             assert abs(opening - before) <= 2.0 * wait + 1e-9
         before = opening
