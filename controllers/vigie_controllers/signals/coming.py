@@ -32,6 +32,8 @@ SMOOTH_S = 600.0
 """Memory of the regression, seconds."""
 LATER_S = (0, 2, 4)
 """Seconds that vehicles may come later than at the limit all the way: they start up, and drivers differ."""
+LEAD_S = 8
+"""A forecast is judged by what it said so long before, as plans use it: nearer ones are the surer."""
 DOUBT = 0.004
 """Variance, (vehicles per second)^2, that must be exceeded by far before a regression is believed."""
 USELESS, USEFUL = 0.1, 0.25
@@ -105,6 +107,7 @@ class Coming:
         self._of = tuple(self._groups.index(rows) if rows else -1 for rows in feeds)
         self._series: list[dict[int, float] | None] = [None] * len(self._groups)
         self._lines = tuple([_Line() for _ in LATER_S] for _ in model.lanes)
+        self._early: tuple[dict[int, float], ...] = tuple({} for _ in model.lanes)
         self._utc: float | None = None
 
     def hear(self, clock: Reading[float], heard: Sequence[tuple[str, Forecast]]) -> None:
@@ -145,14 +148,21 @@ class Coming:
         utc = self._utc
         for k, lane in enumerate(self._model.lanes):
             told = self._foretold(k)
-            if utc is None or not told or view.blind[k] or view.halting[k][-1] >= 1.0:
+            if utc is None or not told or view.blind[k]:
                 continue
             edge = lane.zones[-1]
-            came = min(MOST_FLOW, view.moving[k][-1] * lane.speed / max(5.0, edge.to_m - edge.from_m))
             at = floor(utc + 0.5 * (edge.from_m + edge.to_m) / lane.speed)
+            early = self._early[k]
+            for old in [one for one in early if one < at - LATER_S[-1]]:
+                del early[old]
+            if at + LEAD_S in told:
+                early[at + LEAD_S] = told[at + LEAD_S]
+            if view.halting[k][-1] >= 1.0:
+                continue  # they stand: it is not seen who comes
+            came = min(MOST_FLOW, view.moving[k][-1] * lane.speed / max(5.0, edge.to_m - edge.from_m))
             for later, line in zip(LATER_S, self._lines[k], strict=True):
-                if at - later in told:
-                    line.learn(told[at - later], came)
+                if at - later in early:
+                    line.learn(early[at - later], came)
 
     def arrivals(self, k: int, rate: float, first: int, horizon: int) -> list[float]:
         """Vehicles per second from second ``first`` on; ``rate`` where nothing is foretold."""
@@ -173,6 +183,7 @@ class Coming:
         """Everything heard and learnt."""
         return {
             "heard": [[row.until, [[at, one] for at, one in row.flow.items()]] for row in self._rows],
+            "early": [[[at, one] for at, one in row.items()] for row in self._early],
             "lines": [
                 [[one.told, one.came, one.spread, one.moved, one.common] for one in row]
                 for row in self._lines
@@ -185,6 +196,9 @@ class Coming:
             raise ValueError("the snapshot belongs to another site")
         for row, (until, flow) in zip(self._rows, state["heard"], strict=True):
             row.until, row.flow = until, dict(flow)
+        for early, rows in zip(self._early, state["early"], strict=True):
+            early.clear()
+            early.update(rows)
         for lines, kept in zip(self._lines, state["lines"], strict=True):
             for line, one in zip(lines, kept, strict=True):
                 line.told, line.came, line.spread, line.moved, line.common = one

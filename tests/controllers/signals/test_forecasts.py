@@ -26,18 +26,18 @@ AT_THE_EDGE_S = 0.5 * (EDGES[-2] + EDGES[-1]) / SPEED
 """Seconds from the middle of the last zone to the stop line."""
 
 
-def downstream(phases: int = 3) -> dict[str, Any]:
+def downstream(travel_s: float = TRAVEL_S) -> dict[str, Any]:
     """Lane in1 is fed by the junction ``west`` of gateway ``gw-west``."""
-    raw = site(phases)
+    raw = site(3)
     raw["upstream"] = [
-        {"neighbour": "gw-west", "loop": "west", "exit": "out:x", "lanes": ["in1"], "travel_s": TRAVEL_S}
+        {"neighbour": "gw-west", "loop": "west", "exit": "out:x", "lanes": ["in1"], "travel_s": travel_s}
     ]
     return raw
 
 
-def upstream(phases: int = 3) -> dict[str, Any]:
+def upstream() -> dict[str, Any]:
     """Lanes in1 and in2 lead to the neighbour ``gw-east``; in2 half of its traffic, in3 none."""
-    raw = site(phases)
+    raw = site(3)
     raw["lanes"] += [{"id": f"out:{n}", "kind": "exit", "length_m": 200.0} for n in "xy"]
     for way in raw["movements"]:
         way["to"] = "out:y" if way["lane"] == "in3" else "out:x"
@@ -68,8 +68,11 @@ def platoons(utc: float) -> float:
 class Street:
     """Coming fed with forecasts of one flow while another arrives."""
 
-    def __init__(self, came: Callable[[float], float], told: Callable[[float], float]) -> None:
-        checked, _, made = model(downstream())
+    def __init__(
+        self, came: Callable[[float], float], told: Callable[[float], float], travel_s: float = TRAVEL_S
+    ) -> None:
+        checked, _, made = model(downstream(travel_s))
+        self.travel_s = travel_s
         self.coming, self.view = Coming(checked, made), View(made, ())
         self.came, self.told, self.utc = came, told, UTC0
 
@@ -78,7 +81,7 @@ class Street:
             self.utc += 1.0
             heard = () if silent else (("gw-west", forecast(self.utc, self.told)),)
             self.coming.hear(Reading(self.utc), heard)
-            flow = self.came(self.utc + AT_THE_EDGE_S - TRAVEL_S)
+            flow = self.came(self.utc + AT_THE_EDGE_S - self.travel_s)
             self.view.moving[0][-1] = flow * (EDGES[-1] - EDGES[-2]) / SPEED
             self.coming.learn(self.view)
         return self
@@ -177,6 +180,13 @@ def test_one_that_never_comes_true_is_not() -> None:
     assert constant.arrivals() == [RATE] * 29
 
 
+def test_one_that_comes_true_at_the_last_moment_only_is_not() -> None:
+    """Plans use what is foretold for ten or twenty seconds ahead: who changes his mind until then is no help."""
+    street = Street(platoons, platoons, travel_s=12.0)
+    street.told = lambda utc: platoons(utc) if utc < street.utc + 2.0 else 0.5 - platoons(utc)
+    assert street.run(1500).arrivals() == [RATE] * 29
+
+
 def test_a_friend_who_turns_into_a_liar_is_bounded_and_then_left() -> None:
     street = Street(platoons, platoons).run(1500)
     street.told = lambda utc: 5.0
@@ -244,23 +254,28 @@ def test_whatever_is_said_what_is_expected_stays_within_a_lane(
 # -- the whole junction ----------------------------------------------------------------------------------
 
 
-def test_replay_from_a_snapshot_is_exact_with_forecasts() -> None:
-    raw = downstream()
-    one, toy = Drive(raw, [("signal.adaptive", {})], step_s=1.0), Toy([0.14, 0.1, 0.04], 5)
-    two: Drive | None = None
+def test_forecasts_change_decisions_and_replay_from_a_snapshot_is_exact() -> None:
+    def fresh() -> Drive:
+        return Drive(downstream(), [("signal.adaptive", {})], step_s=1.0)
+
+    rates = [0.0, 0.1, 0.04]
+    one, deaf, two, toy = fresh(), fresh(), fresh(), Toy(rates, 5)
+    drives = [one, deaf]
     for second in range(900):
+        rates[0] = platoons(UTC0 + one.now + 1.0 + EDGES[-1] / SPEED - TRAVEL_S)
         toy.step(one.now, one.greens())
         roles = toy.roles()
         if second == 711:
-            two = Drive(raw, [("signal.adaptive", {})], step_s=1.0)
             two.now = one.now
             two.loop.resume(json.loads(json.dumps(one.loop.snapshot())))
             one.decisions.clear()
-        for drive in (one, two):
-            if drive is not None:
-                drive.put(roles)
+            deaf.decisions.clear()
+            drives.append(two)
+        for drive in drives:
+            drive.put(roles)
+            if drive is not deaf:
                 assert drive.domain.hear("gw-west", forecast(UTC0 + drive.now, platoons).message())
-                drive.scan()
-    assert two is not None
+            drive.scan()
     assert one.decisions == two.decisions
     assert one.loop.snapshot() == two.loop.snapshot()
+    assert one.decisions != deaf.decisions
