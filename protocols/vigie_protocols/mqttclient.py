@@ -1,5 +1,6 @@
 """A paho client for one connection, on a pipe that is connected already."""
 
+from functools import lru_cache
 from typing import Any
 
 from paho.mqtt.client import Client
@@ -50,11 +51,9 @@ class PipedClient(Client):
 
         Raises ValueError for a topic that is none.
         """
-        name = topic.encode()
-        if not name or len(name) > 0xFFFF or b"+" in name or b"#" in name or b"\0" in name:
-            raise ValueError("not a topic")
+        name = _name(topic)
         properties = b"\0" if self._modern else b""
-        left = 2 + len(name) + len(properties) + len(payload)
+        left = len(name) + len(properties) + len(payload)
         if left > _LONGEST:
             raise ValueError("longer than MQTT allows")
         head = bytearray((0x30 | retain,))
@@ -63,7 +62,6 @@ class PipedClient(Client):
             head.append(low | 0x80 if left else low)
             if not left:
                 break
-        head += len(name).to_bytes(2, "big")
         self._pipe.send(b"".join((head, name, properties, payload)))
 
     def leave(self, *, with_will: bool) -> None:
@@ -79,3 +77,12 @@ class PipedClient(Client):
 
     def _create_socket(self) -> Any:
         return self._pipe
+
+
+@lru_cache(maxsize=4096)
+def _name(topic: str) -> bytes:
+    """A topic as it travels, its length before it; raises ValueError for one that is none."""
+    name = topic.encode()
+    if not name or len(name) > 0xFFFF or b"+" in name or b"#" in name or b"\0" in name:
+        raise ValueError("not a topic")
+    return len(name).to_bytes(2, "big") + name

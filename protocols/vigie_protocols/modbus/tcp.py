@@ -61,7 +61,10 @@ class TcpLink(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
         self._buffer = b""
         self._next = 0
-        self._waiting: dict[int, tuple[asyncio.Future[bytes], int]] = {}
+        self._waiting: dict[int, tuple[asyncio.Future[bytes], int, float]] = {}
+        """By transaction id: who waits for the answer, of which unit, and until when."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._strangers = 0
         self.error = "not connected yet"
 
@@ -89,7 +92,7 @@ class TcpLink(asyncio.Protocol):
         self._transport = None
         self.error = self.error or str(exc or "closed by the device")
         waiting, self._waiting = self._waiting, {}
-        for future, _ in waiting.values():
+        for future, _, _ in waiting.values():
             if not future.done():
                 future.set_exception(LinkDown(self.error))
 
@@ -110,21 +113,35 @@ class TcpLink(asyncio.Protocol):
             raise LinkDown(self.error)
         number = self._next = (self._next + 1) & 0xFFFF
         future: asyncio.Future[bytes] = self._loop.create_future()
-        self._waiting[number] = future, unit
-        timer = self._loop.call_later(timeout_s, self._expire, number)
+        until = self._loop.time() + timeout_s
+        self._waiting[number] = future, unit, until
+        self._watch(until)
         transport.write(HEADER.pack(number, 0, len(pdu) + 1, unit) + pdu)
         self._counters.requests += 1
         try:
             return check_answer(await future, pdu[0])
         finally:
-            timer.cancel()
             self._waiting.pop(number, None)
 
-    def _expire(self, number: int) -> None:
-        future, _ = self._waiting.pop(number)
-        if not future.done():
-            self._counters.timeouts += 1
-            future.set_exception(DeviceTimeout("no answer in time"))
+    def _watch(self, until: float) -> None:
+        """One timer for all requests, which need not be set again for each: nearly all are answered before."""
+        if self._timer is not None:
+            if self._timer_at <= until:
+                return
+            self._timer.cancel()
+        self._timer, self._timer_at = self._loop.call_at(until, self._expire), until
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for number, (future, _, until) in list(self._waiting.items()):
+            if until > now:
+                self._watch(until)
+                continue
+            del self._waiting[number]
+            if not future.done():
+                self._counters.timeouts += 1
+                future.set_exception(DeviceTimeout("no answer in time"))
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came."""
