@@ -6,6 +6,7 @@ from vigie_controllers.loops import LoopSpec
 from vigie_controllers.signals.checks import unopposed
 from vigie_controllers.signals.site import SignalSite
 from vigie_edge.config import Plan
+from vigie_edge.french import told_error
 from vigie_edge.language import say
 from vigie_protocols.envelope import load_key_ring
 from vigie_protocols.errors import InputError
@@ -46,7 +47,7 @@ def gateway_advice(plan: Plan) -> Iterator[str]:
             yield from _unopposed(spec)
     for package, module in impure(plan.gateway.packages):
         yield say(
-            f"paquet {package}: importe {module}. Un contrôleur qui regarde l'horloge, le hasard ou le réseau ne se "
+            f"paquet {package}: importe {module}. Un régulateur qui regarde l'horloge, le hasard ou le réseau ne se "
             "rejoue pas et peut retenir un cycle.",
             f"package {package}: imports {module}. A controller that looks at clock, chance or network cannot be "
             "replayed, and may hold a scan up.",
@@ -57,7 +58,7 @@ def gateway_advice(plan: Plan) -> Iterator[str]:
             load_key_ring(uplink.keyring, plan.gateway.gateway)
         except InputError as error:
             yield say(
-                f"politiques et commandes seront refusées: {error}",
+                f"politiques et commandes seront refusées: {told_error(error)}",
                 f"policies and commands will be refused: {error}",
             )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vigie_edge import signalview, tools
+from vigie_edge.options import CLOCK_HELP, LEASE_ID_HELP, SINGLE_HELP, TTL_HELP, AsJson, Config, Files
 from vigie_protocols.errors import InputError, Problem, VigieError, input_error
 
 if TYPE_CHECKING:
@@ -17,39 +18,43 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="L'agent de passerelle / The gateway agent."
 )
-Config = Annotated[Path, typer.Option("--config", "-c", help="Gateway file (YAML).", exists=False)]
 
 
 def main() -> None:
     """Entry point; bad input ends with one clear message and exit code 2."""
     try:
         app()
-    except InputError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
     except VigieError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(1)
+        from vigie_edge.french import told_error
+
+        sys.stderr.write(f"{told_error(error)}\n")
+        sys.exit(2 if isinstance(error, InputError) else 1)
 
 
 @app.command()
 def run(
     config: Config,
-    lockstep: Annotated[str, typer.Option(help="HOST:PORT of a simulator that paces this agent.")] = "",
-    clock_trusted: Annotated[
-        bool, typer.Option(help="UTC is kept by somebody else (a container's host) and may be trusted.")
-    ] = False,
-    single: Annotated[
-        bool, typer.Option(help="All parts in one process, for development and simulation; not for duty.")
-    ] = False,
+    lockstep: Annotated[
+        str,
+        typer.Option(help="HÔTE:PORT du simulateur qui le cadence / HOST:PORT of a simulator that paces it."),
+    ] = "",
+    clock_trusted: Annotated[bool, typer.Option(help=CLOCK_HELP)] = False,
+    single: Annotated[bool, typer.Option(help=SINGLE_HELP)] = False,
     field_user: Annotated[
-        str, typer.Option(envvar="VIGIE_FIELD_USER", help="Whom field runs as: a name, or UID:GID.")
+        str,
+        typer.Option(
+            envvar="VIGIE_FIELD_USER", help="Utilisateur de field / Whom field runs as: a name, or UID:GID."
+        ),
     ] = "",
     uplink_user: Annotated[
-        str, typer.Option(envvar="VIGIE_UPLINK_USER", help="Whom the uplink runs as: a name, or UID:GID.")
+        str,
+        typer.Option(
+            envvar="VIGIE_UPLINK_USER",
+            help="Utilisateur d'uplink / Whom the uplink runs as: a name, or UID:GID.",
+        ),
     ] = "",
 ) -> None:
-    """Run the agent of one gateway until it is told to stop."""
+    """Faire tourner l'agent d'une passerelle / Run the agent of one gateway until it is told to stop."""
     from vigie_edge.config import load_plan
     from vigie_edge.identity import users_from
     from vigie_edge.processes.alone import alone
@@ -87,10 +92,11 @@ def _check_address(option: str, text: str) -> None:
 
 
 @app.command()
-def check(files: Annotated[list[Path], typer.Argument(help="Gateway files or device profiles.")]) -> None:
+def check(files: Files) -> None:
     """Vérifier / Check gateway files or profiles: every problem at once, with its line; exit code 2 if any."""
     from vigie_edge.advice import gateway_advice, profile_advice
     from vigie_edge.config import load_plan
+    from vigie_edge.french import told
     from vigie_edge.language import say
     from vigie_edge.loopcheck import bounds_of
     from vigie_protocols.envelope import load_key_ring
@@ -123,7 +129,7 @@ def check(files: Annotated[list[Path], typer.Argument(help="Gateway files or dev
         typer.echo(f"{file}: {good}")
         for spec in plan.assembly.specs:
             for line in bounds_of(spec):
-                typer.echo(f"{file}: {say('boucle', 'loop')} {spec.name}: {line}")
+                typer.echo(f"{file}: {say('boucle', 'loop')} {spec.name}: {told(line)}")
         uplink = plan.gateway.uplink
         if uplink is not None and uplink.keyring is not None and uplink.keyring.exists():
             try:
@@ -160,8 +166,10 @@ def _ask(config: Path, action: str, args: dict[str, Any], holder: str = "local")
 @app.command()
 def status(
     config: Config,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="Every device, also of a large gateway.")] = False,
+    as_json: AsJson = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Tous les appareils / Every device, also of a large gateway.")
+    ] = False,
 ) -> None:
     """État d'un agent / A running agent: what is wrong, processes, devices, scans, journal, policies, leases."""
     from vigie_edge.status import show
@@ -200,18 +208,19 @@ app.add_typer(lease_app, name="lease")
 @lease_app.command("take")
 def lease_take(
     config: Config,
-    point: Annotated[str, typer.Argument(help="device/point")],
-    value: Annotated[str, typer.Argument(help="JSON value: true, 3, 12.5")],
-    reason: Annotated[str, typer.Option(help="Why; it is journalled.")],
-    holder: Annotated[str, typer.Option(help="Who.")],
-    ttl: Annotated[float, typer.Option(help="Seconds to live.")] = 600.0,
+    point: Annotated[str, typer.Argument(help="appareil/point / device/point")],
+    value: Annotated[str, typer.Argument(help="Valeur JSON / JSON value: true, 3, 12.5")],
+    reason: Annotated[str, typer.Option(help="Pourquoi, pour le journal / Why; it is journalled.")],
+    holder: Annotated[str, typer.Option(help="Qui / Who.")],
+    ttl: Annotated[float, typer.Option(help=TTL_HELP)] = 600.0,
 ) -> None:
-    """Force one point (commissioning). Guards still come after it; it ends by itself."""
+    """Forcer un point / Force one point. Guards still come after it; it ends by itself."""
     try:
         forced = json.loads(value)
     except ValueError:
-        sys.stderr.write(f"VALUE = {value}: not a JSON value. Write true, false or a number.\n")
-        sys.exit(2)
+        raise input_error(
+            "command line", "VALUE", value, "not a JSON value", "Write true, false or a number."
+        ) from None
     args = {"forces": {point: forced}, "reason": reason, "ttl_s": ttl}
     typer.echo(json.dumps(_ask(config, "lease.take", args, holder)))
 
@@ -219,27 +228,27 @@ def lease_take(
 @lease_app.command("renew")
 def lease_renew(
     config: Config,
-    lease_id: Annotated[str, typer.Argument(help="As lease take or lease list gave it.")],
-    holder: Annotated[str, typer.Option(help="Who took it.")],
-    ttl: Annotated[float, typer.Option(help="Seconds to live from now.")] = 600.0,
+    lease_id: Annotated[str, typer.Argument(help=LEASE_ID_HELP)],
+    holder: Annotated[str, typer.Option(help="Qui l'a pris / Who took it.")],
+    ttl: Annotated[float, typer.Option(help=TTL_HELP)] = 600.0,
 ) -> None:
-    """Let a lease run on."""
+    """Prolonger un bail / Let a lease run on."""
     typer.echo(json.dumps(_ask(config, "lease.renew", {"id": lease_id, "ttl_s": ttl}, holder)))
 
 
 @lease_app.command("release")
 def lease_release(
     config: Config,
-    lease_id: Annotated[str, typer.Argument(help="As lease take or lease list gave it.")],
-    holder: Annotated[str, typer.Option(help="Who took it.")],
+    lease_id: Annotated[str, typer.Argument(help=LEASE_ID_HELP)],
+    holder: Annotated[str, typer.Option(help="Qui l'a pris / Who took it.")],
 ) -> None:
-    """Give a lease back early."""
+    """Rendre un bail / Give a lease back early."""
     typer.echo(json.dumps(_ask(config, "lease.release", {"id": lease_id}, holder)))
 
 
 @lease_app.command("list")
 def lease_list(config: Config) -> None:
-    """Leases in force."""
+    """Baux en cours / Leases in force."""
     typer.echo(json.dumps(_ask(config, "lease.list", {})["leases"], indent=2))
 
 
@@ -251,19 +260,23 @@ app.add_typer(fault_app, name="fault")
 
 @fault_app.command("list")
 def fault_list(config: Config) -> None:
-    """Faults that are latched now."""
+    """Défauts verrouillés / Faults that are latched now."""
     typer.echo(json.dumps(_ask(config, "fault.list", {})["faults"], indent=2))
 
 
 @fault_app.command("reset")
 def fault_reset(
     config: Config,
-    loop: Annotated[str, typer.Argument(help="Name of the loop, as fault list shows it.")],
-    subject: Annotated[str, typer.Argument(help='What it concerns, such as "pump 1".')],
-    holder: Annotated[str, typer.Option(help="Who vouches that the cause is gone.")],
-    reason: Annotated[str, typer.Option(help="What was found; it is journalled.")],
+    loop: Annotated[
+        str, typer.Argument(help="Boucle, telle que dans fault list / Loop, as fault list shows it.")
+    ],
+    subject: Annotated[str, typer.Argument(help='Ce qui est visé / What it concerns, such as "pump 1".')],
+    holder: Annotated[
+        str, typer.Option(help="Qui répond de la cause levée / Who vouches that the cause is gone.")
+    ],
+    reason: Annotated[str, typer.Option(help="Ce qui fut trouvé / What was found; it is journalled.")],
 ) -> None:
-    """Reset a latched fault; one whose cause is still there latches again."""
+    """Réarmer un défaut / Reset a latched fault; one whose cause is still there latches again."""
     typer.echo(
         json.dumps(_ask(config, "fault.reset", {"loop": loop, "subject": subject, "reason": reason}, holder))
     )
@@ -271,9 +284,11 @@ def fault_reset(
 
 @app.command()
 def confirm(config: Config) -> None:
-    """Vouch for the policy bundle that waits while the clock cannot be trusted."""
+    """Confirmer une politique en attente / Vouch for a policy that waits while the clock cannot be trusted."""
     _ask(config, "policy.confirm", {})
-    typer.echo("confirmed")
+    from vigie_edge.language import say
+
+    typer.echo(say("confirmé", "confirmed"))
 
 
 tools.register(app)

@@ -13,10 +13,10 @@ import typer
 from vigie_edge.journal.journal import list_segments
 from vigie_edge.journal.segment import Kind, scan_records
 from vigie_edge.language import say
+from vigie_edge.options import AsJson, Config, Directory
 from vigie_edge.records import Scan, decode_control
 from vigie_protocols.errors import input_error
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="Gateway file (YAML).", exists=False)]
 _NAMES = {
     "greens": ("verts", "greens"),
     "green_s": ("secondes de vert", "seconds of green"),
@@ -40,9 +40,13 @@ HEADER = ("time", "device", "event_code", "parameter")
 
 
 def events(
-    directory: Annotated[Path, typer.Argument(help="A journal's directory.")],
-    loop: Annotated[str, typer.Option(help="One junction's loop; all when empty.")] = "",
-    since: Annotated[str, typer.Option(help="ISO 8601, UTC unless it says otherwise.")] = "",
+    directory: Directory,
+    loop: Annotated[
+        str, typer.Option(help="Un carrefour, sinon tous / One junction's loop; all when empty.")
+    ] = "",
+    since: Annotated[
+        str, typer.Option(help="Depuis, ISO 8601 / Since when, UTC unless it says otherwise.")
+    ] = "",
 ) -> None:
     """Événements de feux / High-resolution signal events as CSV: time, device, event code, parameter."""
     start = 0.0
@@ -86,7 +90,7 @@ def _ask(config: Path, action: str) -> dict[str, Any]:
 
     answer = ask(load_gateway(config).gateway.runtime_dir, action, {})
     if not answer.get("ok"):
-        sys.stderr.write(f"refused: {answer.get('code')}: {answer.get('reason')}\n")
+        sys.stderr.write(f"{say('refusé', 'refused')}: {answer.get('code')}: {answer.get('reason')}\n")
         sys.exit(1)
     result: dict[str, Any] = answer["result"]
     return result
@@ -97,7 +101,7 @@ def spat(config: Config) -> None:
     typer.echo(json.dumps(_ask(config, "spat")["intersections"]))
 
 
-def measures(config: Config, as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def measures(config: Config, as_json: AsJson = False) -> None:
     """Mesures des carrefours / What the junctions measured in the last whole period and so far in this one."""
     told = _ask(config, "measures")["measures"]
     if as_json:

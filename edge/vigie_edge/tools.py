@@ -9,20 +9,17 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from vigie_edge.french import told
 from vigie_edge.journal.journal import list_segments
 from vigie_edge.journal.salvage import examine, good_records
 from vigie_edge.journal.segment import Kind, Record
 from vigie_edge.language import say
+from vigie_edge.options import EXPORT_HELP, ONLY_HELP, AsJson, Config, Directory
 from vigie_protocols.errors import InputError, Problem
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="Gateway file (YAML).", exists=False)]
-Directory = Annotated[Path, typer.Argument(help="A journal's directory.")]
 
-
-def replay(
-    directory: Directory, config: Config, as_json: Annotated[bool, typer.Option("--json")] = False
-) -> None:
-    """Run the replay journal again and tell every decision that differs; exit code 1 if there is any."""
+def replay(directory: Directory, config: Config, as_json: AsJson = False) -> None:
+    """Rejouer le journal / Run the replay journal again and tell every decision that differs; exit code 1 if any."""
     from vigie_edge.config import load_plan
     from vigie_edge.replay import Replay
 
@@ -33,21 +30,29 @@ def replay(
         for note in report.notes:
             typer.echo(f"note: {note}")
         for one in report.differences:
-            typer.echo(f"scan {one.scan} at {one.utc:.3f}: {one.what} differ")
-            typer.echo(f"  recorded {one.recorded}\n  replayed {one.replayed}")
+            differ = say(f"{one.what} diffèrent", f"{one.what} differ")
+            typer.echo(f"{say('cycle', 'scan')} {one.scan}, {one.utc:.3f}: {differ}")
+            typer.echo(
+                f"  {say('journal', 'recorded')} {one.recorded}\n  {say('rejeu', 'replayed')} {one.replayed}"
+            )
+        differences = len(report.differences)
         typer.echo(
-            f"{report.scans} scans from {report.snapshots} snapshots in {report.segments} segments run again, "
-            f"{report.skipped} skipped, {report.missing} missing, {len(report.differences)} differences"
+            say(
+                f"{report.scans} cycles de {report.snapshots} instantanés dans {report.segments} segments rejoués, "
+                f"{report.skipped} passés, {report.missing} manquants, {differences} différences",
+                f"{report.scans} scans from {report.snapshots} snapshots in {report.segments} segments run again, "
+                f"{report.skipped} skipped, {report.missing} missing, {differences} differences",
+            )
         )
     sys.exit(1 if report.differences or not report.scans else 0)
 
 
 def journal(
     directory: Directory,
-    export: Annotated[bool, typer.Option("--export", help="Every record as a line of JSON.")] = False,
-    only: Annotated[str, typer.Option(help="telemetry or replay; both when empty.")] = "",
+    export: Annotated[bool, typer.Option("--export", help=EXPORT_HELP)] = False,
+    only: Annotated[str, typer.Option(help=ONLY_HELP)] = "",
 ) -> None:
-    """Show what the journals hold, segment by segment; with --export every record as a line of JSON."""
+    """Contenu des journaux, par segment / What the journals hold, segment by segment."""
     found = False
     for name in ("telemetry", "replay"):
         folder = directory / name
@@ -61,7 +66,8 @@ def journal(
             else:
                 typer.echo(_summary(name, epoch, first, path))
         for path in sorted(folder.glob("*.corrupt")):
-            typer.echo(f"{name}: {path.name} was damaged and set aside", err=export)
+            aside = say("était abîmé et mis de côté", "was damaged and set aside")
+            typer.echo(f"{name}: {path.name} {aside}", err=export)
     if not found:
         reason, remedy = "no journal segments there", "Name the journal directory of a gateway file."
         raise InputError([Problem(str(directory), "journal", only, reason, remedy)])
@@ -77,11 +83,16 @@ def _summary(name: str, epoch: int, first: int, path: Path) -> str:
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     tail = ""
     if found.damaged:
-        gone = ", ".join(f"{low} to {high or 'its end'}" for low, high in found.missing) or "none"
-        tail = f", damaged, records gone: {gone}"
+        end = say("la fin", "its end")
+        gone = ", ".join(f"{low} - {high or end}" for low, high in found.missing) or say("aucun", "none")
+        tail = say(f", abîmé, enregistrements perdus: {gone}", f", damaged, records gone: {gone}")
     elif len(found.kept) != len(data):
-        tail = f", {len(data) - len(found.kept)} bytes not committed"
-    return f"{name}: epoch {epoch}, records {first} to {found.last}, {len(data)} bytes ({told}){tail}"
+        open_bytes = len(data) - len(found.kept)
+        tail = say(f", {open_bytes} octets pas encore durables", f", {open_bytes} bytes not committed")
+    return say(
+        f"{name}: époque {epoch}, enregistrements {first} à {found.last}, {len(data)} octets ({told}){tail}",
+        f"{name}: epoch {epoch}, records {first} to {found.last}, {len(data)} bytes ({told}){tail}",
+    )
 
 
 def _rows(name: str, epoch: int, path: Path) -> Iterator[dict[str, Any]]:
@@ -112,10 +123,10 @@ def _content(record: Record) -> dict[str, Any]:
 
 
 def plan(
-    files: Annotated[list[Path], typer.Argument(help="Gateway files.")],
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    files: Annotated[list[Path], typer.Argument(help="Fichiers de passerelle / Gateway files.")],
+    as_json: AsJson = False,
 ) -> None:
-    """Show what will be asked of the devices: each block read, monitored node and topic, per link."""
+    """Ce qui sera demandé aux appareils / What will be asked of the devices: reads, nodes, topics, writes."""
     from vigie_protocols.fieldplan import plan_rows
     from vigie_protocols.gateway import load_gateway
 
@@ -140,7 +151,7 @@ def _print_plan(file: Path, rows: list[Any]) -> None:
         every = (
             say("au besoin", "when changed") if row.writes else f"{row.every_s:g}" if row.every_s else itself
         )
-        request = f"{say('écrit', 'writes')}: {row.request}" if row.writes else row.request
+        request = f"{say('écrit', 'writes')}: {told(row.request)}" if row.writes else told(row.request)
         table.add_row(row.link, row.device, request, str(row.points), every, str(row.spare or ""))
     reads = [row for row in rows if not row.writes]
     per_s = sum(1 / row.every_s for row in reads if row.every_s)
@@ -153,7 +164,7 @@ def _print_plan(file: Path, rows: list[Any]) -> None:
 
 
 def packages() -> None:
-    """Paquets de contrôleurs / Controllers of other packages installed here, as a gateway file names them."""
+    """Paquets de régulateurs / Controllers of other packages installed here, as a gateway file names them."""
     from vigie_protocols.packages import digest, installed
 
     for whole, points in installed():
@@ -162,8 +173,8 @@ def packages() -> None:
             typer.echo(f"  # {point.name}, {whole.version}: {point.value}")
 
 
-def schema(what: Annotated[str, typer.Argument(help="gateway or profile")]) -> None:
-    """Print the JSON Schema of a kind of file, for editors."""
+def schema(what: Annotated[str, typer.Argument(help="gateway ou profile / gateway or profile")]) -> None:
+    """Schéma JSON pour les éditeurs / The JSON Schema of a kind of file, for editors."""
     from vigie_protocols.schemas import SCHEMAS
     from vigie_protocols.yamlfile import json_schema
 

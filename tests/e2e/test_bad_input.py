@@ -50,6 +50,7 @@ class Desk:
     def call(self, name: str, *words: str | Path) -> tuple[int, str]:
         self._patch.setattr(sys, "argv", [name, *map(str, words)])
         self._patch.setenv("COLUMNS", "300")
+        self._patch.setenv("VIGIE_LANG", "en")
         self._capfd.readouterr()
         code = 0
         try:
@@ -395,14 +396,15 @@ def test_wrong_words_of_the_operator(desk: Desk, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("vigie-edge", "run", "--config", "nope.yaml"), "nope.yaml: file: there is no such file. Check the path."),
+        (("vigie-edge", "run", "--config", "nope.yaml"), "nope.yaml: file: ce fichier n'existe pas. Vérifier"),
         (("vigie-sim", "run", "--sumo", "nope.sumocfg"), "nope.sumocfg: scenario = 'nope.sumocfg': there is no such"),
         (("vigie", "policy", "validate", "nope.yaml"), "nope.yaml: file: there is no such file. Check the path."),
         (("vigie-central", "run", "--state", "nope"), "this state directory was never initialised."),
     ],
     ids=["vigie-edge", "vigie-sim", "vigie", "vigie-central"],
 )  # fmt: skip
-def test_the_same_as_a_process(words: tuple[str, ...], says: str) -> None:
+def test_the_same_as_a_process(words: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIGIE_LANG", "fr")
     said = run_command(*words, limit_s=60)
     assert said.code == 2
     assert says in said.err

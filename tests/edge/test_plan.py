@@ -81,4 +81,4 @@ def test_people_read_it_in_their_language(file):
     english, french = ask(file), ask(file, language="fr")
     assert "writes: function 15, coil 4 to 6" in english and "when changed" in english
     assert "7 requests, 5.2 a second, 22 points" in english
-    assert "écrit: function 15, coil 4 to 6" in french and "au besoin" in french and "par seconde" in french
+    assert "écrit: fonction 15, coil 4 à 6" in french and "au besoin" in french and "par seconde" in french

@@ -43,7 +43,7 @@ def controller(
     domain: Annotated[str, typer.Option(help="signal, water, lighting.")] = "signal",
     folder: Folder = None,
 ) -> None:
-    """Contrôleur pur / A pure controller in a package of its own: parameters, entry point, test, page."""
+    """Régulateur pur / A pure controller in a package of its own: parameters, entry point, test, page."""
     from vigie_sim.scaffold.controller import scaffold_controller
 
     written = scaffold_controller(name, domain, folder)

@@ -126,7 +126,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vigie_sim.conformance import CHECKS, Bench
+from vigie_sim.conformance import CHECKS, Bench, all_good
 
 sys.path.insert(0, str(Path(__file__).parent))
 from {module}_twin import PROFILE, {kind}
@@ -146,12 +146,12 @@ def test_it_conforms(bench: Bench) -> None:
 
 def test_the_level_follows_the_setpoint_while_the_gateway_lives(bench: Bench) -> None:
     for beat in range(1, 11):
-        assert all(one.ok for one in bench.write({{"setpoint": 40.0, "heartbeat": beat}}).values())
+        bench.command({{"setpoint": 40.0, "heartbeat": beat}})
         bench.step()
-    assert bench.read()["level"].value == pytest.approx(40.0)
+    assert bench.read_until(all_good)["level"].value == pytest.approx(40.0)
     for _ in range(12):
         bench.step()
-    assert bench.read()["setpoint"].value == 0.0  # nobody beats: the device is safe by itself
+    assert bench.read_until(all_good)["setpoint"].value == 0.0  # nobody beats: the device is safe by itself
 '''
 
 
