@@ -10,7 +10,7 @@ import typer
 
 from vigie_edge import signalview, tools
 from vigie_edge.options import CLOCK_HELP, LEASE_ID_HELP, SINGLE_HELP, TTL_HELP, AsJson, Config, Files
-from vigie_protocols.errors import InputError, Problem, VigieError, input_error
+from vigie_protocols.errors import InputError, LinkDown, Problem, VigieError, input_error
 
 if TYPE_CHECKING:
     from vigie_edge.config import Plan
@@ -149,13 +149,22 @@ def _warn(file: Path, advice: Iterable[str]) -> None:
 
 
 def _ask(config: Path, action: str, args: dict[str, Any], holder: str = "local") -> dict[str, Any]:
+    from vigie_edge.language import say
     from vigie_protocols.gateway import load_gateway
     from vigie_protocols.localsocket import ask
 
-    answer = ask(load_gateway(config).gateway.runtime_dir, action, args, holder)
+    gateway = load_gateway(config).gateway
+    try:
+        answer = ask(gateway.runtime_dir, action, args, holder)
+    except LinkDown as error:
+        name, where = gateway.gateway, str(error).partition(" at ")[2] or error
+        words = say(
+            f"l'agent de {name} ne répond pas: {where}. Est-il en marche? systemctl status 'vigie-edge@*'",
+            f"the agent of {name} does not answer: {where}. Does it run? systemctl status 'vigie-edge@*'",
+        )
+        sys.stderr.write(f"{words}\n")
+        sys.exit(1)
     if not answer.get("ok"):
-        from vigie_edge.language import say
-
         refused = say("refusé", "refused")
         sys.stderr.write(f"{refused}: {answer.get('code')}: {answer.get('reason')}\n")
         sys.exit(1)

@@ -1,9 +1,14 @@
 """What a person sees of an agent at three in the morning: what is wrong first, in French or in English."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from tests.edge.wallclock import ROOT
+from typer.testing import CliRunner
 
+from vigie_edge.cli import app
 from vigie_edge.language import language, say
 from vigie_edge.memory.board import COUNTERS
 from vigie_edge.status import problems, show
@@ -97,6 +102,24 @@ def test_what_is_wrong_is_said_first_in_both_languages(
         show(told(**more))
         out = capsys.readouterr().out
         assert "●" in out.splitlines()[1] and words[:20] in out
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("fr", "l'agent de gw-pompage ne répond pas"), ("en", "the agent of gw-pompage does not answer")],
+)
+def test_no_agent_is_told_with_what_to_look_at(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, language: str, words: str
+) -> None:
+    monkeypatch.setenv("VIGIE_LANG", language)
+    data = yaml.safe_load((ROOT / "firmware-config" / "gateways" / "gw-pompage.yaml").read_text())
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml.safe_dump({**data, "runtime_dir": str(tmp_path / "run")}))
+    for command in (["status"], ["lease", "list"], ["fault", "list"]):
+        ran = CliRunner().invoke(app, [*command, "-c", str(file)])
+        assert ran.exit_code == 1
+        assert words in ran.stderr and f"{tmp_path}/run/command: No such file" in ran.stderr
+        assert "systemctl status" in ran.stderr and "Traceback" not in ran.stderr
 
 
 def test_a_large_gateway_shows_those_that_are_down_unless_all_are_asked_for(
