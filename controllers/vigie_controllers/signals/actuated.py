@@ -5,6 +5,7 @@ line for the passage time (gap-out) or when its maximum green is over (max-out).
 passage time shrinks while others wait. Words and behaviour follow NEMA TS 2.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -32,7 +33,8 @@ class ActuatedConfig(Strict):
     maximum, and loses it again by gaps. ped_recycle: who asks in a running green may walk again in it while
     nobody else waits. dual_entry: phases that begin beside a called phase when their own ring has nobody.
     simultaneous_gap: greens of two rings cross a barrier only when both have their gap at once; else a
-    phase that had its gap and waits for the other ring is not extended again.
+    phase that had its gap and waits for the other ring is not extended again. red_rest: without any call
+    the junction rests in red, else in the greens that were last.
     blind_green_s: green of a phase whose detectors cannot be believed.
     call_within_m, extend_within_m: zones that call and that extend, metres before the stop line.
     """
@@ -55,6 +57,7 @@ class ActuatedConfig(Strict):
     recall: dict[int, Recall] = Field(default_factory=dict)
     dual_entry: tuple[int, ...] = ()
     simultaneous_gap: bool = True
+    red_rest: bool = False
     blind_green_s: float = Field(default=20.0, ge=5.0, le=120.0)
     call_within_m: float = Field(default=50.0, gt=0.0, le=500.0)
     extend_within_m: float = Field(default=35.0, gt=0.0, le=500.0)
@@ -85,6 +88,7 @@ class Actuated:
         self._before, self._over = config.reduce_before_s, config.reduce_over_s
         self._blind_green = config.blind_green_s
         self._latches = not config.simultaneous_gap
+        self._red_rest = config.red_rest
         self._recalls(config)
         self._dual = 0
         for number in config.dual_entry:
@@ -142,14 +146,26 @@ class Actuated:
         self._remember(now, status, green)
         call, ped_call = self._calls(green, status)
         force_off = self._endings(now, status, green, fresh, call) if status.mode == "run" else 0
-        for p in range(len(status.phases)):
-            if self._conflict[p] is not None or not self._recycles:  # no second walk while others wait
-                ped_call &= ~(green & 1 << p)
+        hold = rest = 0
+        for p, phase in enumerate(status.phases):
+            bit = 1 << p
+            if self._conflict[p] is not None:  # no second walk while others wait
+                ped_call &= ~(green & bit)
+            elif phase.ped is Ped.WALK and self._plan.walk_rest & bit:
+                hold |= bit
+            elif not self._recycles:
+                ped_call &= ~(green & bit)
+        ped_call |= hold
+        if self._red_rest and status.mode == "run" and not (call or ped_call):
+            rest = self._to_red(now, green)
+            force_off |= rest
         self._now = now
         self._status, self._frame = status, frame
         names = self._plan.names
         wants = SignalWants(
+            hold=frozenset(names(hold)),
             force_off=frozenset(names(force_off)),
+            omit=frozenset(names(rest)),
             call=frozenset(names(call)),
             ped_call=frozenset(names(ped_call)),
         )
@@ -158,9 +174,7 @@ class Actuated:
         if not decisions:
             return self._wants
         self._due = -FOREVER  # the next scan gives the same without the decisions
-        return SignalWants(
-            force_off=wants.force_off, call=wants.call, ped_call=wants.ped_call, decisions=decisions
-        )
+        return replace(wants, decisions=decisions)
 
     def _shift(self, by: float) -> None:
         self._last_on = [at + by for at in self._last_on]
@@ -243,6 +257,19 @@ class Actuated:
         self._due = due
         return force_off
 
+    def _to_red(self, now: float, green: int) -> int:
+        """The greens that rest in red now, as nobody has come for their passage time."""
+        rest = 0
+        for p in range(len(self._plan.ids)):
+            if green >> p & 1:
+                at = self._last_on[p] + self._passage[p]
+                if now >= at - EPS:
+                    rest |= 1 << p
+                    self._why[p] = "red-rest"
+                else:
+                    self._due = min(self._due, at)
+        return rest
+
     def _gap_end(self, p: int, conflict: float) -> float:
         """When the gap since the last vehicle reaches the passage time, which shrinks while others wait."""
         last, passage = self._last_on[p], self._passage[p]
@@ -269,6 +296,8 @@ class Actuated:
                     text = (
                         f"phase {number} ended after {lasted:.1f} s: others wait and it had its maximum green"
                     )
+                elif why == "red-rest":
+                    text = f"phase {number} ended after {lasted:.1f} s: nobody calls"
                 else:
                     text = (
                         f"phase {number} ended after {lasted:.1f} s: by the guard, or a controller before it"

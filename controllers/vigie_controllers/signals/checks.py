@@ -44,6 +44,12 @@ def check_site(site: SignalSite) -> None:
                 f"site.phases: phase {phase.id}: lead_walk_s of {phase.lead_walk_s:g} s is longer than the walk it "
                 f"leads with, {phase.walk_s:g} s; shorten it"
             )
+        if phase.rest_in_walk and not phase.walk_s:
+            raise ValueError(f"site.phases: phase {phase.id}: rest_in_walk needs a walk; give it walk_s")
+        if phase.rest_in_walk and site.actuation == "cabinet":
+            raise ValueError(
+                f"site.phases: phase {phase.id}: rest_in_walk is a setting of the cabinet itself; set it there"
+            )
         if phase.lead_walk_s and site.actuation == "cabinet":
             raise ValueError(
                 f"site.phases: phase {phase.id}: lead_walk_s is timed by the cabinet itself; set it there, 0 here"

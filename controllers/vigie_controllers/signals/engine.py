@@ -208,6 +208,8 @@ class Engine(Phases):
                 if q >= 0:
                     self.next[ring] = q
                     self.version += 1
+        if not calls:  # red rest: what is to end and not to begin ends although nobody follows
+            self._end_all(ending & ask.omit, now)
 
     def _after(self, ring: int, p: int, calls: int) -> tuple[int, bool]:
         """The next called phase of a ring after ``p`` in cyclic order, and whether that is a new round."""

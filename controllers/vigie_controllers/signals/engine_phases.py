@@ -54,6 +54,8 @@ class Phases(EngineState):
     def _advance_ped(self, p: int, now: float) -> None:
         ped = self.ped[p]
         if ped == Ped.WALK and now - self.ped_since[p] >= self._walk_s(p) - EPS:
+            if self._rests(p):
+                return
             self.ped[p] = Ped.CLEARANCE
         elif ped == Ped.CLEARANCE and now - self.ped_since[p] >= self._ped_clear_s(p) - EPS:
             self.ped[p] = Ped.DONT_WALK
@@ -73,6 +75,12 @@ class Phases(EngineState):
         """Whether a walk is wanted in a green that is not wanted to end."""
         bit, ask = 1 << p, self._ask
         return bool(ask.ped & self.plan.peds & bit and (not ask.force_off & bit or ask.hold & bit))
+
+    def _rests(self, p: int) -> bool:
+        """Whether a walk goes on because its green is held for walkers: rest in walk, where the site allows it."""
+        bit, ask, order = 1 << p, self._ask, self._order
+        held = ask.hold & ask.ped & self.plan.walk_rest & bit
+        return bool(held and self.mode == "run" and (order is None or not order.end & bit))
 
     def _walk(self, p: int, now: float) -> None:
         self.ped[p] = Ped.WALK
@@ -195,10 +203,10 @@ class Phases(EngineState):
                 continue
             state = self.state[p]
             if state == _GREEN:
-                if self.ped[p]:
+                if self.ped[p] and not (self.ped[p] == Ped.WALK and self._rests(p)):
                     length = self._walk_s(p) if self.ped[p] == Ped.WALK else self._ped_clear_s(p)
                     wake = min(wake, self.ped_since[p] + length)
-                elif self._walks_again(p):
+                elif not self.ped[p] and self._walks_again(p):
                     wake = min(wake, self.ped_since[p] + PED_PAUSE_S)
                 for due in (self.ready_at(p), self.since[p]):
                     if due > now + EPS:

@@ -56,6 +56,7 @@ class Plan:
             for phase, own in zip(phases, bicycles, strict=True)
         )
         self.lead = tuple(phase.lead_walk_s for phase in phases)
+        self.walk_rest = sum(1 << p for p, phase in enumerate(phases) if phase.rest_in_walk)
         self.revert = tuple(phase.red_revert_s for phase in phases)
         self.walk = tuple(phase.walk_s for phase in phases)
         self.ped_clear = tuple(phase.ped_clear_s for phase in phases)

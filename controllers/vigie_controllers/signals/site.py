@@ -24,7 +24,8 @@ class Phase(Strict):
     others ensures when a phase follows itself or joins an overlap that is just closing (NTCIP 1202
     phaseRedRevert). max_red_s: longest red with demand before the guard serves the phase by itself.
     lead_walk_s: leading pedestrian interval: a walk begins so long before the vehicles' green of the same phase,
-    whose minimum counts from that green.
+    whose minimum counts from that green. rest_in_walk: a walk goes on for as long as a controller holds the
+    green for walkers, and is cleared in full as soon as it no longer does.
     """
 
     id: int = Field(ge=1, le=16)
@@ -37,6 +38,7 @@ class Phase(Strict):
     walk_s: float = Field(default=0.0, ge=0.0, le=60.0)
     ped_clear_s: float = Field(default=0.0, ge=0.0, le=60.0)
     lead_walk_s: float = Field(default=0.0, ge=0.0, le=15.0)
+    rest_in_walk: bool = False
     max_red_s: float = Field(default=120.0, ge=20.0, le=600.0)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from vigie_controllers.signals.cabinet import Cabinet
 from vigie_controllers.signals.engine_phases import Phases
-from vigie_controllers.signals.forecast import End, Forecast
+from vigie_controllers.signals.forecast import End, Forecast, _At
 from vigie_controllers.signals.guard import SignalGuard
-from vigie_controllers.signals.words import Frame, Lamp, PanelMode, PhaseState
+from vigie_controllers.signals.words import Frame, Lamp, PanelMode, Ped, PhaseState
 from vigie_protocols.points import Reading
 
 UNKNOWN_TIME = 36001
@@ -33,6 +33,22 @@ _OF_PHASE = {
     PhaseState.RED: Lamp.RED,
     PhaseState.RED_CLEAR: Lamp.RED,
 }
+
+
+class _Ends(Forecast):
+    """With walks that may rest: how long they last nobody knows, and so when what waits for them begins."""
+
+    def _resting(self, c: int) -> bool:
+        plant, resting = self._plant, self._plan.walk_rest
+        return any(plant.ped[p] == Ped.WALK and resting >> p & 1 for p in self._members(c))
+
+    def _walk_end(self, c: int, shown: int) -> _At:
+        end = super()._walk_end(c, shown)
+        return end._replace(sure=False) if self._resting(c) else end
+
+    def _foe_clear(self, c: int) -> _At:
+        clear = super()._foe_clear(c)
+        return clear._replace(sure=False) if self._resting(c) else clear
 
 
 def spat(
@@ -102,7 +118,7 @@ def _channels(
     guard: SignalGuard, plant: Phases, now: float, clock: Reading[float], grid_s: float
 ) -> list[dict[str, Any]]:
     plan = guard.plan
-    ends = Forecast(plant, now, grid_s, guard.stopped).ends()
+    ends = _Ends(plant, now, grid_s, guard.stopped).ends()
     states = []
     for c, channel in enumerate(plan.site.channels):
         permissive = plan.mask(channel.permissive)

@@ -141,6 +141,8 @@ class Waiting:
         for p in plant.current:
             if p >= 0:
                 left = max(0.0, plant.ready[p] - now) if plant.state[p] == _GREEN else 0.0
+                if plant.ped[p] == Ped.WALK:  # it may rest there: its clearance is still to come
+                    left = max(left, plan.ped_clear[p])
                 lead = max(lead, left + plan.phase_yellow[p] + plan.phase_clear[p])
         return lead
 

@@ -56,9 +56,10 @@ NONE: frozenset[int] = frozenset()
 class SignalWants:
     """What a controller asks of the phases, and what the guard made of it.
 
-    hold: phases to keep green; force_off: phases to end as soon as it is legal and another phase is
-    called; omit: phases not to begin; call, ped_call: phases to serve, vehicles and pedestrians (not
-    remembered by the engine: ask in each step for as long as the service is wanted).
+    hold: phases to keep green, and in walk where ``ped_call`` is asked too and the site lets them rest in it;
+    force_off: phases to end as soon as it is legal and another phase is called, or nobody at all while
+    they are omitted, too (red rest); omit: phases not to begin; call, ped_call: phases to serve, vehicles and
+    pedestrians (not remembered by the engine: ask in each step for as long as the service is wanted).
     complete: this speaks for the whole junction, controllers further down the list are not merged in.
     lamps: one ``Lamp`` number per channel in the site's order, filled by the guard for bare lamps.
     heartbeat: counter for a device's watchdog, filled by the guard.

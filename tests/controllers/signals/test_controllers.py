@@ -105,6 +105,47 @@ def test_a_second_walk_in_one_green_only_where_it_is_wanted(recycle: bool, walks
     assert seen == walks
 
 
+def test_without_any_call_the_junction_rests_in_red_where_it_is_told_to() -> None:
+    drive = Drive(dual_ring(), [("signal.actuated", {"red_rest": True})])
+    drive.until(1)
+    drive.run(40)
+    assert drive.greens() == set()
+    assert set(drive.written.values()) == {1}
+    drive.put({"detector.d8": True})
+    assert drive.until(8, 10) < 3
+    drive.run(60)
+    assert drive.greens() == {8}  # for as long as somebody comes
+    drive.put({"detector.d8": False})
+    drive.run(20)
+    assert drive.greens() == set()
+    drive.put({"detector.b2": True})
+    drive.scan()
+    drive.put({"detector.b2": False})
+    assert drive.until(2, 10) < 3
+    assert drive.written["channel.p2"] == 3
+    assert any("nobody calls" in text for text in drive.reasons("signal.actuated"))
+    assert not drive.interventions
+
+
+def test_rest_in_walk_until_somebody_else_comes() -> None:
+    raw = one_ring(4)
+    raw["phases"][0]["rest_in_walk"] = True
+    drive = Drive(raw, [("signal.actuated", {})])
+    drive.until(1)
+    drive.put({"detector.b1": True})
+    drive.run(1)
+    drive.put({"detector.b1": False})
+    drive.run(100)
+    assert drive.written["channel.p1"] == 3
+    drive.put({"detector.d2": True})
+    begin = drive.now
+    while drive.written["channel.p1"] == 3:
+        drive.scan()
+    assert drive.now - begin <= 1.0
+    assert drive.until(1, state=PhaseState.YELLOW) == pytest.approx(8.0, abs=0.6)  # its clearance, whole
+    assert not drive.interventions
+
+
 def test_soft_recall_waits_for_silence() -> None:
     drive = actuated(3, recall={"3": "soft"})
     drive.put({"detector.d2": True})

@@ -85,6 +85,7 @@ def test_any_shape(data: st.DataObject) -> None:
                         "red_clear_s": data.draw(st.sampled_from([0.0, 1.0, 2.5])),
                         "red_revert_s": data.draw(st.sampled_from([1.0, 2.0, 6.0])),
                         **({"walk_s": 4.0, "ped_clear_s": 6.0, "lead_walk_s": lead} if ped else {}),
+                        "rest_in_walk": ped and data.draw(st.booleans()),
                     }
                 )
     if len(rows) < 2:

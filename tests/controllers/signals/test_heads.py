@@ -14,7 +14,7 @@ from vigie_controllers.loops import ParamError
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.invariant import Invariant
 from vigie_controllers.signals.site import SignalSite
-from vigie_controllers.signals.words import PhaseState, SignalWants
+from vigie_controllers.signals.words import Ped, PhaseState, SignalWants
 
 RED, YELLOW, GREEN, CLEARANCE = 1, 2, 3, 6
 LEAD = 5.0
@@ -100,6 +100,35 @@ def test_whatever_is_asked_the_walk_leads_and_no_minimum_is_cut() -> None:
         before = shown
     assert not monitor.faults
     assert min(led.values()) > 5
+
+
+def test_whatever_is_asked_a_walk_that_rests_is_cleared_and_nobody_waits_for_ever() -> None:
+    raw = dual_ring()
+    for phase in raw["phases"]:
+        phase["rest_in_walk"] = phase["id"] % 2 == 0
+    site = checked(raw)
+    guard, monitor, dice = SignalGuard(site), Monitor(raw), random.Random(5)
+    now, wanted = 0.0, SignalWants()
+    walked, longest = 0.0, 0.0
+    for _ in range(12000):
+        now += 0.5
+        if dice.random() < 0.05:
+            hold, end, omit, call, walk = (
+                frozenset(n for n in range(1, 9) if dice.random() < share)
+                for share in (0.6, 0.4, 0.3, 0.3, 0.7)
+            )
+            wanted = SignalWants(hold, end, omit, call, walk)
+        seen = frame([one.kind != "button" and one.id != "d1" for one in site.detectors])
+        lamps = guard.permit(now, wanted, inputs(seen, guard.status)).outputs.lamps
+        monitor.see(now, lamps)
+        if guard.status.mode == "run":
+            waits = [now - phase.waiting for phase in guard.status.phases if phase.waiting is not None]
+            longest = max([longest, *waits])
+        walks = [now - phase.ped_since for phase in guard.status.phases if phase.ped == Ped.WALK]
+        walked = max([walked, *walks])
+    assert not monitor.faults
+    assert walked > 20.0  # the configured walk is 5 s: some rested
+    assert longest < 4 * 120.0 + 60.0
 
 
 def test_a_restart_inside_the_lead_ends_it_by_its_clearance() -> None:

@@ -170,6 +170,16 @@ WRONG: list[tuple[str, Edit, str]] = [
         "site.preemptions: preemption 'r': declared twice",
     ),
     (
+        "a walk that rests without a walk",
+        lambda s: s["phases"][1].update(rest_in_walk=True),
+        "site.phases: phase 2: rest_in_walk needs a walk",
+    ),
+    (
+        "a walk that rests at a cabinet",
+        lambda s: (s["phases"][0].update(rest_in_walk=True), s.update(actuation="cabinet")),
+        "site.phases: phase 1: rest_in_walk is a setting of the cabinet itself",
+    ),
+    (
         "phases for a cabinet's pre-emption",
         lambda s: s.update(
             preemptions=[{"id": "r", "kind": "emergency", "dwell_phases": [2]}], actuation="cabinet"

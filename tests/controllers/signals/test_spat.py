@@ -94,6 +94,7 @@ def test_a_walk_that_may_lead_the_green_is_reckoned_with(seed: int) -> None:
     raw = dual_ring()
     for phase in raw["phases"]:
         phase["lead_walk_s"] = 4.0 if phase.get("walk_s") else 0.0
+        phase["rest_in_walk"] = phase["id"] in (4, 6)
     seen = witness(raw, seed, 3000)
     assert seen.wrong == []
     assert seen.ends > 300 and seen.exact > 1000

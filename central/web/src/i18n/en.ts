@@ -175,6 +175,7 @@ export const en: Dictionary = {
   words: {
     "force-off": "force-off",
     "gap-out": "gap-out",
+    "red-rest": "red rest",
     "max-out": "max-out",
     "all-red": "all red",
     run: "in service",

@@ -175,6 +175,7 @@ export const fr = {
   words: {
     "force-off": "fin forcée",
     "gap-out": "fin d’intervalle",
+    "red-rest": "repos au rouge",
     "max-out": "vert maximal atteint",
     "all-red": "rouge intégral",
     run: "en service",
