@@ -170,7 +170,11 @@ class Cabinet:
             else:
                 self.wake = min(self.wake, since + self._patience[p])
         hold = ask.hold & ~worn
-        self.asked = ask._replace(force_off=ask.force_off & legal & ~hold, hold=hold, omit=ask.omit & ~green)
+        ending = ask.force_off & ~hold
+        # No walk is called for in a green that is to end: it would keep it from ending.
+        self.asked = Ask(
+            ask.call, ask.ped & self.plan.peds & ~(ending & green), hold, ending & legal, ask.omit & ~green
+        )
 
     def ready_at(self, p: int) -> float:
         """From when a green may end."""

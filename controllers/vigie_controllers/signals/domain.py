@@ -1,6 +1,7 @@
 """The signal domain: binds a junction's roles to points and joins controllers, guard and invariant check."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from vigie_controllers.contract import Decision, State
@@ -28,8 +29,9 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
     Roles read: ``detector.<id>``, ``preempt.<id>``, ``priority.<id>.eta``; optional
     ``priority.<id>.lateness|occupancy``, ``lamp.<channel>`` (all or none), ``monitor.fault``, ``mode``; for a
     cabinet ``phase.<n>.state`` and optional ``ped.<n>.state``, ``cabinet.flash``.
-    Roles written: ``channel.<id>`` (lamps) or ``phase.<n>.hold|force_off|omit|call`` (cabinet); optional
-    ``heartbeat``. ``lamp``, ``state`` and ``channel`` points hold ``Lamp`` numbers.
+    Roles written: ``channel.<id>`` (lamps) or ``phase.<n>.hold|force_off|omit|call`` and, for phases with
+    pedestrians, optional ``phase.<n>.ped_call`` (cabinet); optional ``heartbeat``. ``lamp``, ``state`` and
+    ``channel`` points hold ``Lamp`` numbers.
     """
 
     guard: SignalGuard
@@ -60,7 +62,11 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
         self.reads = tuple(roles.read)
         if cabinet:
             self.writes = roles.written(f"phase.{n}.{command}" for n in numbers for command in COMMANDS)
+            walked = [phase.id for phase in site.phases if phase.walk_s > 0]
+            self._ped_called = tuple(n for n in walked if f"phase.{n}.ped_call" in points)
+            self.writes += roles.written(f"phase.{n}.ped_call" for n in self._ped_called)
         else:
+            self._ped_called = ()
             self.writes = roles.written(f"channel.{one.id}" for one in site.channels)
         self._heartbeat = "heartbeat" in points
         if self._heartbeat:
@@ -161,17 +167,16 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
             place = self.writes.index(point)
         except ValueError:
             raise ValueError("this loop does not write that point") from None
-        if self.site.actuation == "lamps" or place >= len(self._numbers) * len(COMMANDS):
+        commands = len(self._numbers) * len(COMMANDS)
+        if self.site.actuation == "lamps" or place >= commands + len(self._ped_called):
             raise ValueError("only the guard makes lamps and heartbeat; ask for phases instead")
-        number = frozenset({self._numbers[place // len(COMMANDS)]})
         base = wanted or SignalWants()
-        sets = {command: getattr(base, command) for command in COMMANDS}
-        command = COMMANDS[place % len(COMMANDS)]
-        sets[command] = sets[command] | number if value else sets[command] - number
-        return SignalWants(
-            **sets, ped_call=base.ped_call, complete=base.complete, decisions=base.decisions,
-            forecast=base.forecast,
-        )  # fmt: skip
+        if place < commands:
+            number, command = self._numbers[place // len(COMMANDS)], COMMANDS[place % len(COMMANDS)]
+        else:
+            number, command = self._ped_called[place - commands], "ped_call"
+        asked = getattr(base, command)
+        return replace(base, **{command: asked | {number} if value else asked - {number}})
 
     def values(self, outputs: SignalWants) -> Sequence[Value]:
         """Lamps, or commands phase by phase; then the heartbeat where there is one."""
@@ -184,6 +189,7 @@ class SignalDomain(Domain[SignalInputs, SignalWants]):
             if self.site.actuation == "cabinet":
                 asked = (outputs.hold, outputs.force_off, outputs.omit, outputs.call)
                 body = tuple(number in numbers for number in self._numbers for numbers in asked)
+                body += tuple(number in outputs.ped_call for number in self._ped_called)
             self._values = (*body, outputs.heartbeat) if self._heartbeat else body
         return self._values
 

@@ -180,7 +180,8 @@ class SignalSite(Strict):
     """A junction. Lists keep their order: roles, values and statuses follow it.
 
     actuation ``lamps``: the guard's engine makes the lamp states, written to roles ``channel.<id>``;
-    ``cabinet``: a controller cabinet takes ``phase.<n>.hold|force_off|omit|call`` and makes lamps itself.
+    ``cabinet``: a controller cabinet takes ``phase.<n>.hold|force_off|omit|call`` and optional
+    ``phase.<n>.ped_call``, and makes lamps itself.
     conflicts: pairs of channel ids that may never show green, yellow, walk or pedestrian clearance
     together. preemptions: what may take the junction from every controller, see ``Preemption``.
     fallback_green_s: green of each phase when no controller can speak. time_zone: of the times of day

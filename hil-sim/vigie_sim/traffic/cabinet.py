@@ -237,14 +237,15 @@ class PhaseCabinet(Cabinet):
         self._flashed = False
         self._recall = self._plan.mask(recall)
         self._rows = max(self._plan.ids)
-        self._asked: tuple[int, ...] = (0, 0, 0, 0)
-        self._written = {word: [False] * self._rows for word in ("Hold", "ForceOff", "Omit", "Call")}
+        self._asked: tuple[int, ...] = (0, 0, 0, 0, 0)
+        words = ("Hold", "ForceOff", "Omit", "Call", "PedCall")
+        self._written = {word: [False] * self._rows for word in words}
         self._ped_calls = 0
         self._last_seen = [float("-inf")] * len(site.phases)
         self._next_step, self._step_s = 0.0, step_s
 
     def command(self, instant: float, node: str, values: Sequence[Any]) -> None:
-        """One of ``Phases.Hold|ForceOff|Omit|Call`` from ``instant`` on, one flag per phase."""
+        """One of ``Phases.Hold|ForceOff|Omit|Call|PedCall`` from ``instant`` on, one flag per phase."""
         word = node.removeprefix("Phases.")
         row = self._written.get(word)
         if row is None or not node.startswith("Phases."):
@@ -319,9 +320,10 @@ class PhaseCabinet(Cabinet):
             engine.step(now, Ask(wanted, 0, wanted, rest, rest), None, Order(rest))
             return
         if self.remote:
-            hold, force, omit, more = self._asked
+            hold, force, omit, more, walk = self._asked
             force |= self._ripe(now, seen, None, self._last_max_green_s)
-            ask = Ask(call | more, self._ped_calls, hold, force, omit)
+            walk &= plan.peds
+            ask = Ask(call | more | walk, self._ped_calls | walk, hold, force, omit)
         else:
             ask = Ask(call, self._ped_calls, 0, self._ripe(now, seen, self._gap_s, self._max_green_s), 0)
         engine.step(now, ask, None)

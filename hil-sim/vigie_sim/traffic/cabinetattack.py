@@ -25,7 +25,7 @@ from vigie_sim.traffic.monitor import Monitor
 STEP_S = 0.5
 """Of the cabinet's own controller."""
 LAST_MAX_S = 60.0
-WORDS = {"Hold": "hold", "ForceOff": "force_off", "Omit": "omit", "Call": "call"}
+WORDS = {"Hold": "hold", "ForceOff": "force_off", "Omit": "omit", "Call": "call", "PedCall": "ped_call"}
 HONEST, FROZEN, WRONG, UNREADABLE = "honest", "frozen", "wrong", "unreadable"
 _CLOCK = Reading(1_750_000_000.0)
 _LAMPS: tuple[Value, ...] = (0, 1, 1, 1, 2, 3, 3, 4, 6, 17, -1, "x", float("nan"), True)
@@ -296,7 +296,7 @@ class _Watch:
     def judge(self, out: SignalWants) -> None:
         """What the guard asks now."""
         one, cabinet = self.one, self.one.cabinet
-        asked = out.hold | out.force_off | out.omit | out.call
+        asked = out.hold | out.force_off | out.omit | out.call | out.ped_call
         if not asked <= set(one.ids):
             self._say(f"undeclared phases asked for: {asked - set(one.ids)}")
         away = one.calling or one.mood == UNREADABLE or cabinet.panel is not Panel.AUTO

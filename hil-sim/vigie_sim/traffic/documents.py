@@ -135,6 +135,7 @@ def _cabinet_rows(row: _Row, junction: Junction) -> None:
         ("force_off", "Phases.ForceOff", "Phase {i} : fin forcée", "Phase {i}: force-off"),
         ("omit", "Phases.Omit", "Phase {i} : omise", "Phase {i}: omit"),
         ("call", "Phases.Call", "Phase {i} : appel", "Phase {i}: call"),
+        ("ped_call", "Phases.PedCall", "Phase {i} : appel piéton", "Phase {i}: pedestrian call"),
     ):
         row.add(f"phase.{{i}}.{word}", node, count, "bool", "Boolean", fr, en, writable=True, safe=False,
                 publish=False)  # fmt: skip
@@ -170,6 +171,7 @@ def loop_points(junction: Junction) -> dict[str, str]:
                 roles[f"phase.{phase.id}.{word}"] = f"{device}/phase.{phase.id}.{word}"
             if phase.walk_s > 0:
                 roles[f"ped.{phase.id}.state"] = f"{device}/ped.{phase.id}.state"
+                roles[f"phase.{phase.id}.ped_call"] = f"{device}/phase.{phase.id}.ped_call"
         roles["cabinet.flash"] = f"{device}/cabinet.flash"
     else:
         for number, channel in enumerate(junction.site.channels, start=1):

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.controllers.signals.drive import Drive
 from tests.controllers.signals.sites import checked, dual_ring, inputs, one_ring, reading
 
 from vigie_controllers.signals.guard import SignalGuard
@@ -52,7 +53,7 @@ class Desk:
 
     def nothing(self) -> bool:
         one = self.asked
-        return not (one.hold | one.force_off | one.omit | one.call)
+        return not (one.hold | one.force_off | one.omit | one.call | one.ped_call)
 
 
 def at_green(raw: dict[str, Any], *numbers: int, **wants: frozenset[int]) -> Desk:
@@ -189,3 +190,34 @@ def test_the_exact_state_is_resumed_with_holds_doubts_and_greens() -> None:
         assert desk.asked == twin.asked
         assert desk.guard.status == twin.guard.status
         assert desk.guard.snapshot() == twin.guard.snapshot()
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_pedestrians_are_called_at_a_cabinet_that_takes_such_calls(bound: bool) -> None:
+    raw = {**one_ring(2), "actuation": "cabinet"}
+    extra = ("phase.1.ped_call",) if bound else ()
+    drive = Drive(raw, [("signal.actuated", {"recall": {"1": "ped"}})], extra=extra)
+    drive.put({"phase.1.state": RED, "phase.2.state": GREEN})
+    drive.run(1)
+    assert drive.written.get("phase.1.ped_call") == (True if bound else None)
+    assert drive.written["phase.1.call"]
+    if bound:
+        forced = drive.domain.force(None, "jct/phase.1.ped_call", True)
+        assert forced.ped_call == {1}
+        assert drive.domain.force(forced, "jct/phase.1.ped_call", False).ped_call == frozenset()
+        assert drive.domain.force(forced, "jct/phase.2.omit", True) == SignalWants(
+            ped_call=frozenset({1}), omit=frozenset({2})
+        )
+
+
+def test_a_phase_without_pedestrians_has_no_call_of_theirs() -> None:
+    raw = {**one_ring(2), "actuation": "cabinet"}
+    with pytest.raises(ValueError, match=r"^points\.phase\.2\.ped_call: unknown role"):
+        Drive(raw, [("signal.actuated", {})], extra=("phase.2.ped_call",))
+
+
+def test_no_walk_is_called_in_a_green_that_is_to_end() -> None:
+    desk = at_green(one_ring(4), 1, call=EVERY, ped_call=EVERY)
+    assert desk.run(1).ped_call == {1, 3}
+    desk.wants = SignalWants(call=EVERY, ped_call=EVERY, force_off=EVERY)
+    assert desk.run(1).ped_call == {3}

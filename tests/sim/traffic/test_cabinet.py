@@ -153,6 +153,20 @@ def test_a_cabinet_serves_called_phases_with_its_own_clearances(intersections: d
     assert cabinet.monitor.fault is None
 
 
+def test_a_pedestrian_call_of_the_gateway_serves_its_phase_with_a_walk(
+    intersections: dict[str, Junction],
+) -> None:
+    cabinet = nema(intersections)
+    ask(cabinet, 0.0, PedCall={4, 1}, ForceOff={2, 6})
+    at = until(cabinet, {4}, 0.0)
+    assert cabinet.nodes()["Peds.State"][3] == G
+    assert cabinet.nodes()["Peds.State"][0] == R, "phase 1 has no pedestrians"
+    ask(cabinet, at, PedCall=set(), ForceOff=set())
+    until(cabinet, {4}, at + 60.0)
+    assert cabinet.nodes()["Peds.State"][3] == R
+    assert cabinet.monitor.fault is None
+
+
 def test_a_cabinet_without_a_gateway_runs_by_itself(intersections: dict[str, Junction]) -> None:
     waiting: list[set[int]] = [{2, 6}]
     cabinet = nema(intersections, lambda: (waiting[0], {2}))
