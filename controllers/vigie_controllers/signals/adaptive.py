@@ -15,11 +15,11 @@ from vigie_controllers.loops import Strict
 from vigie_controllers.signals.coming import Coming
 from vigie_controllers.signals.learn import Learner
 from vigie_controllers.signals.leaving import Leaving
-from vigie_controllers.signals.model import FULL_EXIT, Model, Service, View
+from vigie_controllers.signals.model import FULL_EXIT, INFINITY, Model, Service, View
 from vigie_controllers.signals.neighbours import Forecast
 from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.predict import LanePrediction
-from vigie_controllers.signals.search import HOLDS, Search
+from vigie_controllers.signals.search import HOLDS, Choice, Search
 from vigie_controllers.signals.sensing import EPS, Sensing, greens
 from vigie_controllers.signals.site import SignalSite
 from vigie_controllers.signals.words import Ped, PhaseState, SignalInputs, SignalWants
@@ -30,6 +30,8 @@ HIDDEN_RATE = 0.25
 """Vehicles per second assumed behind a queue that fills the view."""
 SILENT_S = 10.0
 """Silence after an overrun."""
+TELL_S = 10.0
+"""A green that goes on is explained so often."""
 _NOTHING = SignalWants()
 PED_WEIGHT = 1.0
 """Vehicles that one waiting pedestrian call counts as."""
@@ -67,6 +69,8 @@ class Adaptive:
         self._rate_at = -1e18
         self._plan_at = -1e18
         self._silent_until = -1e18
+        self._told_at = -1e18
+        self._silent = False
         self._frame: object = None
         self._status: object = None
         self._wants = SignalWants()
@@ -94,7 +98,12 @@ class Adaptive:
         self._note_pedestrians(inputs)
         if silent or self._blind():
             self._target = -1
-            return None
+            if self._silent:
+                return None
+            self._silent = True
+            why = "the last scan came too late" if silent else "too few lanes can be seen"
+            return SignalWants(decisions=(Decision(KIND, "junction", "silent", f"{why}: others decide"),))
+        self._silent = False
         if status.mode != "run":
             return _NOTHING
         decisions: tuple[Decision, ...] = ()
@@ -143,7 +152,7 @@ class Adaptive:
         if any(phase.ped is not Ped.DONT_WALK for phase in status.phases):
             ready = max(ready, now + 0.5)
         if now < ready - EPS:
-            self._target, self._plan_at = present, ready
+            self._target, self._plan_at, self._told_at = present, ready, -1e18
             return ()
         self._plan_at = now + 1.0
         return self._search(now, inputs, present)
@@ -156,8 +165,10 @@ class Adaptive:
         )
         lanes, rates = self._expect(now, horizon)
         services = [list(lane.service) for lane in model.lanes]
+        most = [[self._learner.most(k, s) for s in range(len(model.stages))] for k in range(len(model.lanes))]
         self._add_pedestrians(now, inputs, lanes, services, rates)
-        search = Search(model, lanes, services, rates, self._ped, present)
+        most += [[INFINITY] * len(model.stages)] * (len(lanes) - len(most))
+        search = Search(model, lanes, services, rates, most, self._ped, present)
         urgent = self._urgent(now, inputs, present)
         following = urgent or tuple(s for s in range(len(model.stages)) if s != present)
         if not following:
@@ -169,7 +180,7 @@ class Adaptive:
         self._hold_s = choice.hold_s
         self._leaving.follow(now, present, choice)
         if self._target == present:
-            return ()
+            return self._kept(now, present, choice)
         names = self._plan.names
         left = ", ".join(map(str, names(model.stages[present] & ~model.stages[self._target])))
         to = ", ".join(map(str, names(model.stages[self._target] & ~model.stages[present])))
@@ -205,6 +216,15 @@ class Adaptive:
         lanes, rates = self._expect(now, horizon)
         present = self._model.stage_of(green)
         return self._leaving.forecast(now, inputs.clock.value, present, lanes, rates, horizon)
+
+    def _kept(self, now: float, present: int, choice: Choice) -> tuple[Decision, ...]:
+        """Why a green goes on: told when it could first end, and then every ten seconds."""
+        if now < self._told_at + TELL_S - EPS:
+            return ()
+        self._told_at = now
+        phases = ", ".join(map(str, self._plan.names(self._model.stages[present])))
+        text = f"phase {phases} goes on: to end it now would cost {choice.saved:.0f} veh s more"
+        return (Decision(KIND, f"phase {phases}", "kept", text),)
 
     def _predict(self, now: float, k: int, horizon: int) -> LanePrediction:
         """Queue and arrivals of a lane over the horizon."""
@@ -244,7 +264,7 @@ class Adaptive:
             if self._ped >> p & 1 and phase.state is not PhaseState.GREEN:
                 since = now if phase.ped_waiting is None else phase.ped_waiting
                 lanes.append(LanePrediction(PED_WEIGHT, nobody, now - since))
-                walks = Service(1.0, 0.0, (), (), 1.0, 1 << (64 + p))
+                walks = Service(0.0, (), (), 1.0, 1 << (64 + p))
                 on = [stage >> p & 1 for stage in self._model.stages]
                 services.append([walks if one else None for one in on])
                 rates.append([(9.0, 9.0) if one else (0.0, 0.0) for one in on])
@@ -293,6 +313,8 @@ class Adaptive:
             "rate_at": self._rate_at,
             "plan_at": self._plan_at,
             "silent_until": self._silent_until,
+            "silent": self._silent,
+            "told_at": self._told_at,
         }
 
     def restore(self, state: State) -> None:
@@ -303,5 +325,6 @@ class Adaptive:
         self._red_at = list(state["red_at"])
         self._ped, self._target, self._hold_s = state["ped"], state["target"], state["hold_s"]
         self._rate_at, self._plan_at = state["rate_at"], state["plan_at"]
-        self._silent_until = state["silent_until"]
+        self._silent_until, self._silent = state["silent_until"], state["silent"]
+        self._told_at = state["told_at"]
         self._frame = self._status = None

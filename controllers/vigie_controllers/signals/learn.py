@@ -11,7 +11,7 @@ turn shares are learnt lane by lane.
 from dataclasses import dataclass
 
 from vigie_controllers.contract import State
-from vigie_controllers.signals.model import Model, View
+from vigie_controllers.signals.model import INFINITY, Model, View
 
 SMOOTH_S = 120.0
 """Memory of the arrival rate, seconds."""
@@ -21,6 +21,8 @@ MEMORY = 60.0
 """Most vehicles that are remembered, per lane and stage; of a junction as a whole, twice as many."""
 PRIOR = 6.0
 """Vehicles that the first belief is worth."""
+PRIOR_SHARED = 3.0
+"""The same for who comes first in a lane with movements that must wait."""
 LEAST, MOST = 0.4, 1.3
 """Bounds with the right of way."""
 LEAST_YIELDING, MOST_YIELDING = 0.2, 1.6
@@ -28,6 +30,8 @@ CAR_M = 7.0
 """Metres of a standing vehicle with its gap, at least."""
 SHORTEST_S = 6
 """Shorter observations tell nothing: one vehicle more or less is too much."""
+MOVING_S = 4
+"""By then the first vehicles of a queue move."""
 
 
 @dataclass(slots=True)
@@ -61,9 +65,20 @@ class Learner:
         common = min(MOST, max(LEAST, (self._all_left + PRIOR) / (self._all_due + PRIOR)))
         ratio = (self._left[lane][stage] + common * PRIOR) / (self._due[lane][stage] + PRIOR)
         service = self._model.lanes[lane].service[stage]
-        if service is None or service.yielding or service.share < 1.0:
+        if service is None or service.yielding:
             return min(MOST_YIELDING, max(LEAST_YIELDING, ratio))
+        if service.most < INFINITY:
+            return common
         return min(MOST, max(LEAST, ratio))
+
+    def most(self, lane: int, stage: int) -> float:
+        """Vehicles that can leave in one service before one that must stay red holds them up."""
+        service = self._model.lanes[lane].service[stage]
+        if service is None or service.most == INFINITY:
+            return INFINITY
+        first = 1.0 / service.most
+        left, held = self._left[lane][stage], self._due[lane][stage]
+        return (left + held + PRIOR_SHARED) / (held + first * PRIOR_SHARED)
 
     def learn(self, view: View, stage: int) -> None:
         """Take up one second in which ``stage`` was served throughout, -1 when none was."""
@@ -120,24 +135,37 @@ class Learner:
 
     def _end(self, k: int, view: View) -> None:
         watch, self._watch[k] = self._watch[k], None
-        if watch is None or watch.seconds < SHORTEST_S:
+        if watch is None:
             return
         here = slice(0, watch.zone + 1)
         left = max(0.0, watch.count - sum(view.halting[k][here]) - sum(view.moving[k][here]))
         stage, service = watch.stage, self._model.lanes[k].service[watch.stage]
+        if service is None:
+            return
+        if service.most < INFINITY:
+            # What counts is how often somebody who may not go came first, among how many. Who then still
+            # stands at the stop line when the green ends is held up: a queue that leaves moves there by now.
+            before = self._before[k]
+            held = 1.0 if before is not None and before[0][0] >= 1.0 and watch.seconds >= MOVING_S else 0.0
+            self._remember(k, stage, left, held)
+        elif watch.seconds >= SHORTEST_S:
+            self._remember(k, stage, left, watch.due)
+            if not service.yielding:
+                self._all_left += left
+                self._all_due += watch.due
+                if self._all_due > 2 * MEMORY:
+                    keep = 2 * MEMORY / self._all_due
+                    self._all_left *= keep
+                    self._all_due *= keep
+
+    def _remember(self, k: int, stage: int, left: float, due: float) -> None:
+        """Add to a lane's balance in a stage, within the memory."""
         self._left[k][stage] += left
-        self._due[k][stage] += watch.due
-        if self._due[k][stage] > MEMORY:
-            keep = MEMORY / self._due[k][stage]
-            self._left[k][stage] *= keep
-            self._due[k][stage] *= keep
-        if service is not None and not service.yielding and service.share == 1.0:
-            self._all_left += left
-            self._all_due += watch.due
-            if self._all_due > 2 * MEMORY:
-                keep = 2 * MEMORY / self._all_due
-                self._all_left *= keep
-                self._all_due *= keep
+        self._due[k][stage] += due
+        known = max(self._left[k][stage], self._due[k][stage])
+        if known > MEMORY:
+            self._left[k][stage] *= MEMORY / known
+            self._due[k][stage] *= MEMORY / known
 
     def snapshot(self) -> State:
         """Everything learnt."""

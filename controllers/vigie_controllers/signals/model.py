@@ -5,6 +5,7 @@ each phase is a stage. Nothing here is tuned per site; the service rates are typ
 scaled by the controller's own estimates.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import product
 from math import exp
@@ -18,8 +19,8 @@ SATURATION = 0.5
 """Vehicles per second from one lane with the right of way, straight on."""
 SLOWER = {"straight": 1.0, "left": 0.92, "right": 0.82, "u-turn": 0.7}
 """The same for turns, as parts of it: the bend is driven slowly (HCM has 0.95 and 0.85)."""
-STRAIGHT_WEIGHT = 2.0
-"""How many drivers of a shared lane go straight on for one who turns."""
+DRIVERS = {"straight": 2.0, "left": 1.0, "right": 1.0, "u-turn": 0.2}
+"""How drivers choose, relative to one another; those of one way spread over the lanes that lead there."""
 SNEAKERS = 0.06
 """The same when it must give way to a queue: those who turn at the change."""
 GAP_S = 4.5
@@ -28,43 +29,43 @@ FOLLOW_S = 2.3
 """Time between two turning vehicles in one gap."""
 TURN_SHARE = 0.25
 """Part of a shared lane's traffic that must give way."""
+YIELDING_WEIGHT, MIXED_WEIGHT = 0.25, 0.6
+"""What a lane counts for max pressure when all, or some, of it must give way."""
 MOST_STAGES = 24
 FULL_EXIT = 3.0
 """Standing vehicles at the beginning of an exit that mean it is full."""
+INFINITY = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """What a lane gets in a stage.
 
-    share: part of its movements that are green; yielding: part of its green traffic that must give way;
-    opposing: places of the lanes that go first; exits: detector places of its receiving lanes; weight: 1
-    with the right of way, less without (max pressure). channels: its green channels, as a mask. saturation:
-    vehicles per second with the right of way.
+    yielding: part of its green traffic that must give way; opposing: places of the lanes that go first; exits:
+    detector places of its receiving lanes; weight: 1 with the right of way, less without (max pressure).
+    channels: its green channels, as a mask. saturation: vehicles per second with the right of way; most:
+    vehicles to be expected before one that must stay red stands first and holds up all the others.
     """
 
-    share: float
     yielding: float
     opposing: tuple[int, ...]
     exits: tuple[tuple[int, ...], ...]
     weight: float
     channels: int
     saturation: float = SATURATION
+    most: float = INFINITY
 
     def rates(self, flow: float) -> tuple[float, float]:
         """Vehicles per second while an opposing queue lasts, and after it, in an opposing stream of ``flow``
         vehicles per second (gap acceptance, Siegloch)."""
         if not self.yielding:
-            return self.saturation * self.share, self.saturation * self.share
+            return self.saturation, self.saturation
         through = 1.0 / FOLLOW_S
         if flow > 0.01:
             through = flow * exp(-flow * GAP_S) / (1.0 - exp(-flow * FOLLOW_S))
         through = max(SNEAKERS, through)
         straight = (1.0 - self.yielding) / self.saturation
-        return (
-            self.share / (straight + self.yielding / SNEAKERS),
-            self.share / (straight + self.yielding / through),
-        )
+        return 1.0 / (straight + self.yielding / SNEAKERS), 1.0 / (straight + self.yielding / through)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Model:
         ways: dict[str, list[Movement]] = {}
         for movement in site.movements:
             ways.setdefault(movement.lane, []).append(movement)
+        self._spread = Counter((way.channel, way.turn) for way in site.movements)
         self.lanes: list[Approach] = []
         for lane in site.lanes:
             if lane.kind == "approach" and lane.id in ways:
@@ -138,7 +140,6 @@ class Model:
         plan = self.plan
         channels = green = yielding = 0
         drivers = seconds = 0.0
-        all_channels = {place[way.channel] for way in ways}
         opposing: set[int] = set()
         out: list[tuple[int, ...]] = []
         for way in ways:
@@ -146,7 +147,7 @@ class Model:
             parents = plan.parents[c] & stage
             if not parents:
                 continue
-            many = STRAIGHT_WEIGHT if way.turn == "straight" else 1.0
+            many = self._drivers(way)
             drivers += many
             seconds += many / (SATURATION * SLOWER[way.turn])
             if way.to is not None and exits.get(way.to):
@@ -164,15 +165,17 @@ class Model:
         if not green:
             return None
         opposing.discard(own)
-        share = green / len(all_channels)
-        # Whoever is stuck at red in this lane holds up the others, hence the share in rate and weight.
         gives = yielding > 0 and bool(opposing)
         part = 0.0 if not gives else 1.0 if yielding == green else TURN_SHARE
-        weight = (0.25 if gives else 1.0) * share
+        weight = 1.0 if not gives else YIELDING_WEIGHT if yielding == green else MIXED_WEIGHT
+        held = 1.0 - drivers / sum(map(self._drivers, ways))
         return Service(
-            share, part, tuple(sorted(opposing)) if gives else (), tuple(dict.fromkeys(out)), weight, channels,
-            drivers / seconds,
+            part, tuple(sorted(opposing)) if gives else (), tuple(dict.fromkeys(out)), weight, channels,
+            drivers / seconds, 1.0 / held if held > 0.01 else INFINITY,
         )  # fmt: skip
+
+    def _drivers(self, way: Movement) -> float:
+        return DRIVERS[way.turn] / self._spread[way.channel, way.turn]
 
     def clearance(self, one: int, other: int) -> float:
         """Seconds from the end of a stage's green to the beginning of another's."""

@@ -21,11 +21,12 @@ START_UP = (0.0,)
 
 class Rate(NamedTuple):
     """A lane's service in a stage that begins at a known second: vehicles per second until ``clear`` (an
-    opposing queue goes first), and after it."""
+    opposing queue goes first), and after it; most: vehicles in all, before one that must wait is first."""
 
     low: float
     high: float
     clear: int
+    most: float = float("inf")
 
 
 class LaneState(NamedTuple):
@@ -109,7 +110,7 @@ class LanePrediction:
 
     def _course(self, begin: int, queue: float, rate: Rate, fresh: bool) -> tuple[list[float], list[float]]:
         """Queue and cost at the end of each second of a green, up to where the queue is gone for good."""
-        low, high, clear = rate
+        low, high, clear, most = rate
         arrivals, peak = self.arrivals, self._peak
         queues: list[float] = []
         costs: list[float] = []
@@ -120,14 +121,16 @@ class LanePrediction:
             serve = low if t < clear else high
             if t - start < len(START_UP):
                 serve *= START_UP[t - start]
+            serve = min(serve, most)
             if queue > 0.5:
                 cost += STOP_COST * come
-            queue += come - serve
-            if queue <= 0.0:
-                queue = 0.0
+            queue += come
+            served = min(queue, serve)
+            queue -= served
+            most -= served
             cost += queue
             queues.append(queue)
             costs.append(cost)
-            if queue == 0.0 and t >= clear and peak[t] <= high:
+            if queue == 0.0 and t >= clear and peak[t] <= high and most > 1e9:
                 break
         return queues, costs

@@ -7,7 +7,7 @@ way, so a plan's cost is a sum over lanes, and what plans have in common is comp
 
 from dataclasses import dataclass
 
-from vigie_controllers.signals.model import Model, Service
+from vigie_controllers.signals.model import INFINITY, Model, Service
 from vigie_controllers.signals.predict import LanePrediction, LaneState, Rate
 
 HOLDS = (0, 1, 2, 4, 7, 11, 16, 22, 30)
@@ -16,7 +16,6 @@ SECONDS = (0, 4, 9, 16)
 """Seconds that the next stage lasts beyond its least green."""
 YELLOW_USED = 1
 """Seconds of yellow in which a queue still moves."""
-INFINITY = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,8 @@ class Choice:
 class Search:
     """One decision: the lanes as predicted now, and the stages that may follow.
 
-    services, rates: per lane and stage; rates are the service scaled by what the exits let through.
+    services, rates, most: per lane and stage; rates are the service scaled by what the exits let through, most
+    how many vehicles can leave at all.
     """
 
     def __init__(
@@ -48,10 +48,11 @@ class Search:
         lanes: list[LanePrediction],
         services: list[list[Service | None]],
         rates: list[list[tuple[float, float]]],
+        most: list[list[float]],
         peds: int,
         present: int,
     ) -> None:
-        self._lanes, self._services, self._rates = lanes, services, rates
+        self._lanes, self._services, self._rates, self._most = lanes, services, rates, most
         self._present = present
         self._horizon = lanes[0].horizon
         stages = model.stages
@@ -198,7 +199,8 @@ class Search:
         found = self._rate_at.get(key)
         if found is None:
             low, high = self._rates[place][stage]
-            found = self._rate_at[key] = Rate(low, high, self._clear(place, stage, begin))
+            clear = self._clear(place, stage, begin)
+            found = self._rate_at[key] = Rate(low, high, clear, self._most[place][stage])
         return found
 
     def _clear(self, place: int, stage: int, begin: int) -> int:

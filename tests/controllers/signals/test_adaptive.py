@@ -1,6 +1,7 @@
 """The controllers that look ahead, on a junction with cars in it."""
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.predict import LEFT_COST, START_UP, STOP_COST, LanePrediction, LaneState, Rate
 from vigie_controllers.signals.search import Search
 from vigie_controllers.signals.site import SignalSite
+from vigie_controllers.signals.words import SignalWants
 
 RATES = [0.14, 0.10, 0.04]
 
@@ -52,7 +54,11 @@ def test_every_end_of_a_phase_has_a_reason_to_read() -> None:
     _, drive = drive_through("signal.adaptive", RATES, 600)
     reasons = drive.reasons("signal.adaptive")
     assert len(reasons) > 10
-    assert all("planned for phase" in text or "waited long enough" in text for text in reasons)
+    ends = [text for text in reasons if "planned for phase" in text or "waited long enough" in text]
+    assert len(ends) > 10
+    goes_on = [text for text in reasons if "goes on: to end it now would cost" in text]
+    assert goes_on and len(ends) + len(goes_on) == len(reasons)
+    assert len(goes_on) < 100, "told when a green could first end and every ten seconds, not at every scan"
 
 
 def test_an_empty_junction_rests() -> None:
@@ -96,6 +102,22 @@ def test_it_is_silent_when_it_cannot_see_and_actuated_takes_over() -> None:
     assert set(active[202:]) == {0}
 
 
+@pytest.mark.parametrize("kind", ["signal.max_pressure", "signal.greedy"])
+def test_a_queue_behind_one_who_must_stay_red_is_no_pressure(kind: str) -> None:
+    raw = site(3)
+    # Lane 1 goes straight on in phase 1 and left in phase 3: whoever goes straight holds up the left turns.
+    raw["movements"].append({"channel": "v3", "lane": "in1", "turn": "left"})
+    drive = Drive(raw, [(kind, {})], step_s=1.0)
+    roles = {name: 0 for name in Toy([0.0] * 3, 1).roles()}
+    jam = {f"detector.{letter}1.{z}": 3 for letter in "dh" for z in range(5)}
+    shown: set[int] = set()
+    for _ in range(55):
+        drive.put({**roles, **jam, "detector.d3.0": 1, "detector.h3.0": 1})
+        drive.scan()
+        shown |= drive.greens()
+    assert shown == {1}
+
+
 def test_an_overrun_silences_it_for_a_while() -> None:
     raw = site(2)
     controller = build("signal.adaptive", {}, raw)
@@ -108,7 +130,10 @@ def test_an_overrun_silences_it_for_a_while() -> None:
         return controller.step(now, domain.inputs(Reading(0.0), overrun, readings))
 
     assert step(1000.0, False) is not None
-    assert step(1001.0, True) is None
+    told = step(1001.0, True)
+    assert told == SignalWants(decisions=told.decisions), "it asks for nothing, and says why"
+    assert told.decisions[0].reason == "the last scan came too late: others decide"
+    assert step(1002.0, True) is None
     assert step(1005.0, False) is None
     assert step(1012.0, False) is not None
 
@@ -146,8 +171,9 @@ def test_the_budget_of_plans_holds() -> None:
     lanes = [LanePrediction(4.0, [0.1] * 40, 20.0) for _ in model.lanes]
     rates = [[(0.5, 0.5) if one else (0.0, 0.0) for one in lane.service] for lane in model.lanes]
     services = [lane.service for lane in model.lanes]
+    most = [[math.inf] * len(model.stages) for _ in model.lanes]
     for budget in (50, 300, 2000):
-        search = Search(model, lanes, services, rates, 0, 0)
+        search = Search(model, lanes, services, rates, most, 0, 0)
         following = tuple(range(1, len(model.stages)))
         choice = search.best((0, 2, 7, 16), following, budget)
         assert choice.plans <= budget * 1.5 + 20
@@ -174,3 +200,12 @@ def test_a_lane_costs_what_a_second_by_second_count_gives() -> None:
             weight = 1.0 + max(0.0, 30 + t - 45) / 22.5 if t < 10 else 1.0
             cost += weight * queue + STOP_COST * come
     assert total == pytest.approx(cost + LEFT_COST * queue)
+
+
+def test_a_lane_that_shares_its_stop_line_with_a_red_movement_is_soon_held_up() -> None:
+    lane = LanePrediction(6.0, [0.1] * 40, 30.0)
+    begun = LaneState(0, 6.0, 0.0, True)
+    short = lane.run(begun, 8, Rate(0.5, 0.5, 0, 2.0), True)
+    long = lane.run(begun, 30, Rate(0.5, 0.5, 0, 2.0), True)
+    assert short.queue == pytest.approx(6.0 + 0.8 - 2.0)
+    assert long.queue == pytest.approx(6.0 + 3.0 - 2.0)

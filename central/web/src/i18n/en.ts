@@ -263,6 +263,8 @@ export const en: Dictionary = {
     guard: "guard",
     planned: "as planned",
     urgent: "waited too long",
+    kept: "green goes on",
+    silent: "silent",
     plan: "plan",
     free: "free",
     transition: "transition",

@@ -263,6 +263,8 @@ export const fr = {
     guard: "garde-fou",
     planned: "selon la prévision",
     urgent: "attente trop longue",
+    kept: "vert maintenu",
+    silent: "muet",
     plan: "plan",
     free: "hors coordination",
     transition: "transition",
