@@ -13,7 +13,7 @@ from pydantic import Field
 from vigie_controllers.contract import Decision, State
 from vigie_controllers.loops import Strict
 from vigie_controllers.signals.coming import Coming
-from vigie_controllers.signals.learn import Learner
+from vigie_controllers.signals.learn import CAR_M, Learner
 from vigie_controllers.signals.leaving import Leaving
 from vigie_controllers.signals.model import FULL_EXIT, INFINITY, Model, Service, View
 from vigie_controllers.signals.neighbours import Forecast
@@ -236,7 +236,8 @@ class Adaptive:
         arrivals = [0.0] * horizon
         queue = 0.0
         for z, zone in enumerate(lane.zones):
-            queue += view.halting[k][z]
+            dark = view.dark[k][z]
+            queue += self._unseen(k, z, rate * (red_s or 0.0) - queue) if dark else view.halting[k][z]
             moving = view.moving[k][z]
             if moving:
                 first = int(zone.from_m / lane.speed)
@@ -249,6 +250,17 @@ class Adaptive:
         for t, one in enumerate(self._coming.arrivals(k, rate, beyond, horizon), beyond):
             arrivals[t] += one
         return LanePrediction(queue, arrivals, red_s)
+
+    def _unseen(self, k: int, z: int, expected: float) -> float:
+        """Who may stand in a zone that cannot be seen: it is full when somebody stands behind it, else at most
+        ``expected``, and nobody while the zone before it is seen not to be full."""
+        zones, halting = self._model.lanes[k].zones, self._view.halting[k]
+        room = (zones[z].to_m - zones[z].from_m) * zones[z].share / CAR_M
+        if z + 1 < len(zones) and halting[z + 1] >= 1.0:
+            return room
+        if z and not self._view.dark[k][z - 1] and halting[z - 1] < 1.0:
+            return 0.0
+        return min(room, max(0.0, expected))
 
     def _add_pedestrians(
         self,

@@ -8,7 +8,7 @@ all lanes of a junction, so lanes with the right of way share what they learn; g
 turn shares are learnt lane by lane.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from vigie_controllers.contract import State
 from vigie_controllers.signals.model import INFINITY, Model, View
@@ -37,13 +37,16 @@ MOVING_S = 4
 @dataclass(slots=True)
 class _Watch:
     """A queue that leaves. zone: last one of its stretch; count: vehicles there at the beginning; due: how
-    many should have left by now; seconds: of green."""
+    many should have left by now; seconds: of green; gone: it has dissolved. shared: a stop line shared with a
+    movement that stays red, watched to the end of the service."""
 
     stage: int
     zone: int
     count: float
+    shared: bool = False
     due: float = 0.0
     seconds: int = 0
+    gone: bool = False
 
 
 class Learner:
@@ -110,6 +113,10 @@ class Learner:
         tail = 0
         while tail < len(zones) and zones[tail].share == 1.0 and halting[tail] >= 1.0:
             tail += 1
+        service = self._model.lanes[k].service[stage]
+        if tail and service is not None and service.most < INFINITY:
+            self._watch[k] = _Watch(stage, tail - 1, sum(halting[:tail]), True)
+            return
         # Where the queue goes on, or fills its last zone, nobody can join.
         if tail and halting[tail - 1] < max(1, int((zones[tail - 1].to_m - zones[tail - 1].from_m) / CAR_M)):
             tail -= 1
@@ -130,33 +137,38 @@ class Learner:
             low, high = service.rates(sum(self.rate[other] for other in service.opposing))
             held = any(sum(view.halting[other]) >= 1.0 for other in service.opposing)
             watch.due += low if held else high
-        if view.halting[k][watch.zone] < 1.0:
+        if watch.shared:
+            watch.gone |= watch.seconds >= MOVING_S and view.halting[k][0] < 1.0
+        elif view.halting[k][watch.zone] < 1.0:
             self._end(k, view)
 
     def _end(self, k: int, view: View) -> None:
         watch, self._watch[k] = self._watch[k], None
-        if watch is None:
+        if watch is None or watch.seconds < (MOVING_S if watch.shared else SHORTEST_S):
+            return
+        stage, service = watch.stage, self._model.lanes[k].service[watch.stage]
+        if watch.shared:
+            self._end_shared(k, watch)
             return
         here = slice(0, watch.zone + 1)
         left = max(0.0, watch.count - sum(view.halting[k][here]) - sum(view.moving[k][here]))
-        stage, service = watch.stage, self._model.lanes[k].service[watch.stage]
-        if service is None:
-            return
-        if service.most < INFINITY:
-            # What counts is how often somebody who may not go came first, among how many. Who then still
-            # stands at the stop line when the green ends is held up: a queue that leaves moves there by now.
-            before = self._before[k]
-            held = 1.0 if before is not None and before[0][0] >= 1.0 and watch.seconds >= MOVING_S else 0.0
-            self._remember(k, stage, left, held)
-        elif watch.seconds >= SHORTEST_S:
-            self._remember(k, stage, left, watch.due)
-            if not service.yielding:
-                self._all_left += left
-                self._all_due += watch.due
-                if self._all_due > 2 * MEMORY:
-                    keep = 2 * MEMORY / self._all_due
-                    self._all_left *= keep
-                    self._all_due *= keep
+        self._remember(k, stage, left, watch.due)
+        if service is not None and not service.yielding:
+            self._all_left += left
+            self._all_due += watch.due
+            if self._all_due > 2 * MEMORY:
+                keep = 2 * MEMORY / self._all_due
+                self._all_left *= keep
+                self._all_due *= keep
+
+    def _end_shared(self, k: int, watch: _Watch) -> None:
+        """How often somebody who may not go came first, among how many. Who still stands at the stop line in the
+        last second of green is held up: a queue that leaves moves there by then."""
+        before = self._before[k]
+        stands = 0.0 if before is None else sum(before[0][: watch.zone + 1])
+        held = before is not None and before[0][0] >= 1.0
+        left = watch.count if watch.gone else watch.count - stands if held else min(watch.count, watch.due)
+        self._remember(k, watch.stage, max(0.0, left), 1.0 if held else 0.0)
 
     def _remember(self, k: int, stage: int, left: float, due: float) -> None:
         """Add to a lane's balance in a stage, within the memory."""
@@ -176,10 +188,7 @@ class Learner:
             "all": [self._all_left, self._all_due],
             "green": list(self._green),
             "before": [None if one is None else [list(row) for row in one] for one in self._before],
-            "watch": [
-                None if one is None else [one.stage, one.zone, one.count, one.due, one.seconds]
-                for one in self._watch
-            ],
+            "watch": [None if one is None else list(astuple(one)) for one in self._watch],
         }
 
     def restore(self, state: State) -> None:

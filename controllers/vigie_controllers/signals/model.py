@@ -206,7 +206,8 @@ class Model:
 class View:
     """What the detectors of a model tell now; ``look`` refreshes it from a frame.
 
-    halting, moving: per lane and zone; blind: per lane, True when none of its zones can be believed.
+    halting, moving: per lane and zone; dark: likewise, True where no detector can be believed; blind: per lane,
+    True when all its zones are dark.
     """
 
     def __init__(self, model: Model, names: tuple[str, ...]) -> None:
@@ -214,6 +215,7 @@ class View:
         self._names = names
         self.halting = [[0.0] * len(lane.zones) for lane in model.lanes]
         self.moving = [[0.0] * len(lane.zones) for lane in model.lanes]
+        self.dark = [[False] * len(lane.zones) for lane in model.lanes]
         self.blind = [not lane.zones for lane in model.lanes]
         self.exit_halting: dict[int, float] = {}
 
@@ -228,7 +230,8 @@ class View:
             seen = False
             for z, zone in enumerate(lane.zones):
                 count, halting = value(zone.count), value(zone.halting)
-                if count is None and halting is None:
+                self.dark[place][z] = count is None and halting is None
+                if self.dark[place][z]:
                     self.halting[place][z] = self.moving[place][z] = 0.0
                     continue
                 seen = True

@@ -1,5 +1,6 @@
 """The controllers that look ahead, on a junction with cars in it."""
 
+import itertools
 import json
 import math
 from typing import Any
@@ -8,7 +9,8 @@ import pytest
 from tests.controllers.signals.drive import Drive, build
 from tests.controllers.signals.toy import Toy, site
 
-from vigie_controllers.signals.model import Model
+from vigie_controllers.signals.learn import Learner
+from vigie_controllers.signals.model import Model, View
 from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.predict import LEFT_COST, START_UP, STOP_COST, LanePrediction, LaneState, Rate
 from vigie_controllers.signals.search import Search
@@ -108,7 +110,7 @@ def test_a_queue_behind_one_who_must_stay_red_is_no_pressure(kind: str) -> None:
     # Lane 1 goes straight on in phase 1 and left in phase 3: whoever goes straight holds up the left turns.
     raw["movements"].append({"channel": "v3", "lane": "in1", "turn": "left"})
     drive = Drive(raw, [(kind, {})], step_s=1.0)
-    roles = {name: 0 for name in Toy([0.0] * 3, 1).roles()}
+    roles = dict.fromkeys(Toy([0.0] * 3, 1).roles(), 0)
     jam = {f"detector.{letter}1.{z}": 3 for letter in "dh" for z in range(5)}
     shown: set[int] = set()
     for _ in range(55):
@@ -116,6 +118,20 @@ def test_a_queue_behind_one_who_must_stay_red_is_no_pressure(kind: str) -> None:
         drive.scan()
         shown |= drive.greens()
     assert shown == {1}
+
+
+def test_who_may_stand_where_nothing_is_seen_is_served_in_time() -> None:
+    drive, toy = Drive(site(2), [("signal.adaptive", {})], step_s=1.0), Toy([0.15, 0.0], 1)
+    greens: list[set[int]] = []
+    for _ in range(600):
+        toy.step(drive.now, drive.greens())
+        drive.put(toy.roles())
+        drive.put({"detector.d2.0": 0, "detector.h2.0": 0}, bad=True)  # the zone at the stop line
+        drive.scan()
+        greens.append(drive.greens())
+    waits = [second for second in range(1, 600) if 2 in greens[second] and 2 not in greens[second - 1]]
+    assert all(later - one < 90 for one, later in itertools.pairwise(waits))
+    assert len(waits) >= 8
 
 
 def test_an_overrun_silences_it_for_a_while() -> None:
@@ -209,3 +225,22 @@ def test_a_lane_that_shares_its_stop_line_with_a_red_movement_is_soon_held_up() 
     long = lane.run(begun, 30, Rate(0.5, 0.5, 0, 2.0), True)
     assert short.queue == pytest.approx(6.0 + 0.8 - 2.0)
     assert long.queue == pytest.approx(6.0 + 3.0 - 2.0)
+
+
+@pytest.mark.parametrize(("left", "grows"), [(3, True), (0, False)])
+def test_who_comes_first_in_a_shared_lane_is_learnt(left: int, grows: bool) -> None:
+    raw = site(3)
+    raw["movements"].append({"channel": "v3", "lane": "in1", "turn": "left"})
+    checked = SignalSite.model_validate(raw)
+    model = Model(checked, Plan(checked))
+    view, learner = View(model, tuple(one.id for one in checked.detectors)), Learner(model)
+    view.blind = [False] * 3
+    believed = learner.most(0, 2)
+    for _ in range(12):  # three stand at the beginning of a green for who turns left; so many of them leave
+        for second in range(14):
+            green = 2 <= second < 12
+            view.halting[0][0] = 3.0 - left if second >= 6 else 3.0
+            learner.learn(view, 2 if green else -1)
+    assert (learner.most(0, 2) > 2.0 * believed) if grows else (learner.most(0, 2) < believed)
+    assert learner.most(0, 0) == pytest.approx(3.0), "straight on was not watched"
+    assert learner.most(1, 1) == math.inf, "nobody shares that lane"
