@@ -163,9 +163,8 @@ class Adaptive:
         horizon = self._config.horizon_s + round(
             max(model.least(stage, self._ped) - model.least(stage, 0) for stage in model.stages)
         )
-        lanes, rates = self._expect(now, horizon)
+        lanes, rates, most = self._expect(now, horizon)
         services = [list(lane.service) for lane in model.lanes]
-        most = [[self._learner.most(k, s) for s in range(len(model.stages))] for k in range(len(model.lanes))]
         self._add_pedestrians(now, inputs, lanes, services, rates)
         most += [[INFINITY] * len(model.stages)] * (len(lanes) - len(most))
         search = Search(model, lanes, services, rates, most, self._ped, present)
@@ -192,8 +191,8 @@ class Adaptive:
 
     def _expect(
         self, now: float, horizon: int
-    ) -> tuple[list[LanePrediction], list[list[tuple[float, float]]]]:
-        """Every lane over the horizon, and its rates per stage."""
+    ) -> tuple[list[LanePrediction], list[list[tuple[float, float]]], list[list[float]]]:
+        """Every lane over the horizon; per stage its rates, and how many can leave at all."""
         model = self._model
         lanes = [self._predict(now, k, horizon) for k in range(len(model.lanes))]
         coming = [sum(lane.arrivals) / lane.horizon for lane in lanes]
@@ -206,16 +205,17 @@ class Adaptive:
                     part = self._view.full(one, FULL_EXIT) * self._learner.factor(k, s)
                     row[s] = (low * part, high * part)
             rates.append(row)
-        return lanes, rates
+        most = [[self._learner.most(k, s) for s in range(len(model.stages))] for k in range(len(model.lanes))]
+        return lanes, rates, most
 
     def _say(self, now: float, inputs: SignalInputs, green: int) -> Forecast | None:
         """What neighbours shall hear this second; nothing without a clock."""
         if inputs.clock.quality is Quality.BAD:
             return None
         horizon = self._config.horizon_s
-        lanes, rates = self._expect(now, horizon)
+        lanes, rates, most = self._expect(now, horizon)
         present = self._model.stage_of(green)
-        return self._leaving.forecast(now, inputs.clock.value, present, lanes, rates, horizon)
+        return self._leaving.forecast(now, inputs.clock.value, present, lanes, rates, most, horizon)
 
     def _kept(self, now: float, present: int, choice: Choice) -> tuple[Decision, ...]:
         """Why a green goes on: told when it could first end, and then every ten seconds."""

@@ -10,7 +10,7 @@ from math import ceil
 from typing import NamedTuple
 
 from vigie_controllers.contract import State
-from vigie_controllers.signals.model import STRAIGHT_WEIGHT, Model
+from vigie_controllers.signals.model import Model
 from vigie_controllers.signals.neighbours import BIN_S, MOST_PER_BIN, TTL_S, Forecast
 from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.predict import START_UP, LanePrediction
@@ -51,7 +51,7 @@ class Leaving:
                 total = 0.0
                 for way in ways:
                     if plan.parents[place[way.channel]] & stage:
-                        many = STRAIGHT_WEIGHT if way.turn == "straight" else 1.0
+                        many = model.drivers(way)
                         total += many
                         if way.to in exits:
                             row[exits[way.to]] = row.get(exits[way.to], 0.0) + many
@@ -78,15 +78,17 @@ class Leaving:
         present: int,
         lanes: Sequence[LanePrediction],
         rates: Rates,
+        most: Sequence[Sequence[float]],
         horizon: int,
     ) -> Forecast:
-        """What leaves from now on. present: the stage that is green, -1 while none is."""
+        """What leaves from now on. present: the stage that is green, -1 while none is; most: per lane and stage,
+        how many can leave before one who must wait comes first."""
         if present >= 0 and not any(part.stage == present and now <= part.end for part in self._parts):
             # Not what was planned (the guard stepped in): nothing is known but this.
             self._parts = (Part(present, now - 1.0, now + FOR_EVER),)
         bins = ceil(horizon / BIN_S)
         counts = [[0.0] * bins for _ in self._exits]
-        for t, served in enumerate(self._served(now, lanes, rates, horizon)):
+        for t, served in enumerate(self._served(now, lanes, rates, most, horizon)):
             for k, stage, many in served:
                 for number, share in self._ways[k][stage]:
                     counts[number][int(t / BIN_S)] += many * share
@@ -97,12 +99,18 @@ class Leaving:
         return Forecast("", utc, TTL_S, BIN_S, rows)
 
     def _served(
-        self, now: float, lanes: Sequence[LanePrediction], rates: Rates, horizon: int
+        self,
+        now: float,
+        lanes: Sequence[LanePrediction],
+        rates: Rates,
+        most: Sequence[Sequence[float]],
+        horizon: int,
     ) -> list[list[tuple[int, int, float]]]:
         """Per second: (lane, stage, vehicles)."""
         count = len(self._model.lanes)
         queues = [lanes[k].queue for k in range(count)]
         begun = [len(START_UP)] * count  # seconds of green so far: what is green now has started up
+        passed = [(-1, 0.0)] * count  # the stage it is served in, and how many it let go there
         told = []
         for t in range(horizon):
             before, after = self._stages_at(now + t)
@@ -117,7 +125,9 @@ class Leaving:
                 if begun[k] < len(START_UP) and queues[k] > 0.0:
                     many *= START_UP[begun[k]]
                 begun[k] += 1
-                left = min(queues[k], many)
+                gone = passed[k][1] if passed[k][0] == stage else 0.0
+                left = min(queues[k], many, max(0.0, most[k][stage] - gone))
+                passed[k] = (stage, gone + left)
                 queues[k] -= left
                 if left > 0.0 and self._ways[k][stage]:
                     row.append((k, stage, left))

@@ -147,7 +147,7 @@ class Model:
             parents = plan.parents[c] & stage
             if not parents:
                 continue
-            many = self._drivers(way)
+            many = self.drivers(way)
             drivers += many
             seconds += many / (SATURATION * SLOWER[way.turn])
             if way.to is not None and exits.get(way.to):
@@ -168,13 +168,14 @@ class Model:
         gives = yielding > 0 and bool(opposing)
         part = 0.0 if not gives else 1.0 if yielding == green else TURN_SHARE
         weight = 1.0 if not gives else YIELDING_WEIGHT if yielding == green else MIXED_WEIGHT
-        held = 1.0 - drivers / sum(map(self._drivers, ways))
+        held = 1.0 - drivers / sum(map(self.drivers, ways))
         return Service(
             part, tuple(sorted(opposing)) if gives else (), tuple(dict.fromkeys(out)), weight, channels,
             drivers / seconds, 1.0 / held if held > 0.01 else INFINITY,
         )  # fmt: skip
 
-    def _drivers(self, way: Movement) -> float:
+    def drivers(self, way: Movement) -> float:
+        """How many choose a way from a lane, relative to its other ways."""
         return DRIVERS[way.turn] / self._spread[way.channel, way.turn]
 
     def clearance(self, one: int, other: int) -> float:

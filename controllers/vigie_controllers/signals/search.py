@@ -16,6 +16,9 @@ SECONDS = (0, 4, 9, 16)
 """Seconds that the next stage lasts beyond its least green."""
 YELLOW_USED = 1
 """Seconds of yellow in which a queue still moves."""
+GO_ON = 1.0
+"""Vehicle seconds that going on must be worth: who is too near to stop drives on in yellow, which plans count as
+stops, so that they think too well of a green's next second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +85,11 @@ class Search:
                     cost, then, third = self._branch(hold, j, thirds, stay[0])
                     if cost < stay[0]:
                         stay = (cost, j, hold, then, third)
-        leave = go[0] < stay[0]
+        leave = go[0] < stay[0] + GO_ON
         chosen, other = (go, stay) if leave else (stay, go)
         return Choice(
             stage=chosen[1] if leave else self._present, next=chosen[1], hold_s=chosen[2], then_s=chosen[3],
-            third=chosen[4], cost=chosen[0], saved=0.0 if other[0] == INFINITY else other[0] - chosen[0],
+            third=chosen[4], cost=chosen[0], saved=0.0 if other[0] == INFINITY else max(0.0, other[0] - chosen[0]),
             plans=self.plans,
         )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """What a junction tells its neighbours, and what it makes of what they tell: two junctions on a street."""
 
 import json
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -104,7 +105,8 @@ def test_departures_follow_the_plan() -> None:
     rates = [[(0.5, 0.5) if one else (0.0, 0.0) for one in lane.service] for lane in made.lanes]
     choice = Choice(stage=0, next=1, hold_s=4, then_s=9, third=2, cost=0.0, saved=0.0, plans=1)
     leaving.follow(100.0, 0, choice)
-    told = leaving.forecast(100.0, UTC0, 0, lanes, rates, 40)
+    most = [[math.inf] * len(made.stages) for _ in made.lanes]
+    told = leaving.forecast(100.0, UTC0, 0, lanes, rates, most, 40)
     assert (told.made_utc, told.bin_s) == (UTC0, 2.0)
     assert [name for name, _ in told.lanes] == ["out:x"]  # nobody is told of what goes elsewhere
     bins = told.lanes[0][1]
@@ -113,9 +115,12 @@ def test_departures_follow_the_plan() -> None:
     assert bins[:9] == (1.0, 1.0, 0.5, 0.0, 0.0, 0.5, 0.5, 0.5, 0.5)
     assert not any(bins[9:])
     # Later the same plan is still in force, only nearer.
-    later = leaving.forecast(102.0, UTC0 + 2.0, 0, lanes, rates, 40)
+    later = leaving.forecast(102.0, UTC0 + 2.0, 0, lanes, rates, most, 40)
     assert later.lanes[0][1][:2] == (1.0, 0.5)
     assert read_forecast({**later.message(), "loop": "west"}).lanes == later.lanes
+    # Who must stay red comes first in lane 1 after one vehicle: the others wait behind it.
+    held = leaving.forecast(100.0, UTC0, 0, lanes, rates, [[1.0, math.inf, math.inf], *most[1:]], 40)
+    assert held.lanes[0][1][:3] == (1.0, 0.0, 0.0)
 
 
 def test_a_plan_that_the_junction_does_not_follow_is_forgotten() -> None:
@@ -124,9 +129,10 @@ def test_a_plan_that_the_junction_does_not_follow_is_forgotten() -> None:
     lanes = [LanePrediction(queue, [0.0] * 40, None) for queue in (0.0, 8.0, 0.0)]
     rates = [[(0.5, 0.5) if one else (0.0, 0.0) for one in lane.service] for lane in made.lanes]
     leaving.follow(100.0, 0, Choice(0, 2, 4, 9, 0, 0.0, 0.0, 1))
-    told = leaving.forecast(100.0, UTC0, 1, lanes, rates, 40)  # it is stage 1 that is green
+    most = [[math.inf] * len(made.stages) for _ in made.lanes]
+    told = leaving.forecast(100.0, UTC0, 1, lanes, rates, most, 40)  # it is stage 1 that is green
     assert told.lanes[0][1][:4] == (0.5,) * 4
-    assert leaving.forecast(100.0, UTC0, -1, lanes, rates, 40).lanes[0][1][:4] == (0.5,) * 4
+    assert leaving.forecast(100.0, UTC0, -1, lanes, rates, most, 40).lanes[0][1][:4] == (0.5,) * 4
 
 
 def test_a_junction_says_each_second_what_it_will_let_out() -> None:
