@@ -126,7 +126,7 @@ class Leaving:
                     many *= START_UP[begun[k]]
                 begun[k] += 1
                 gone = passed[k][1] if passed[k][0] == stage else 0.0
-                left = min(queues[k], many, max(0.0, most[k][stage] - gone))
+                left = min(queues[k], many * (1.0 - gone / most[k][stage]))
                 passed[k] = (stage, gone + left)
                 queues[k] -= left
                 if left > 0.0 and self._ways[k][stage]:

@@ -114,20 +114,20 @@ class LanePrediction:
         arrivals, peak = self.arrivals, self._peak
         queues: list[float] = []
         costs: list[float] = []
-        cost = 0.0
+        cost = left = 0.0
         start = begin if fresh and queue > 0.0 else -9
         for t in range(begin, self.horizon):
             come = arrivals[t]
             serve = low if t < clear else high
             if t - start < len(START_UP):
                 serve *= START_UP[t - start]
-            serve = min(serve, most)
+            serve *= 1.0 - left / most  # the chance that nobody who must wait has come first yet
             if queue > 0.5:
                 cost += STOP_COST * come
             queue += come
             served = min(queue, serve)
             queue -= served
-            most -= served
+            left += served
             cost += queue
             queues.append(queue)
             costs.append(cost)

@@ -16,9 +16,9 @@ SECONDS = (0, 4, 9, 16)
 """Seconds that the next stage lasts beyond its least green."""
 YELLOW_USED = 1
 """Seconds of yellow in which a queue still moves."""
-GO_ON = 1.0
-"""Vehicle seconds that going on must be worth: who is too near to stop drives on in yellow, which plans count as
-stops, so that they think too well of a green's next second."""
+GO_ON = 2.0
+"""Vehicle seconds that going on must be worth while others stand: who is too near to stop drives on in yellow,
+which plans count as stops, so that they think too well of a green's next second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +85,20 @@ class Search:
                     cost, then, third = self._branch(hold, j, thirds, stay[0])
                     if cost < stay[0]:
                         stay = (cost, j, hold, then, third)
-        leave = go[0] < stay[0] + GO_ON
+        leave = go[0] < stay[0] + (GO_ON if self._asked(go[1]) else 0.0)
         chosen, other = (go, stay) if leave else (stay, go)
         return Choice(
             stage=chosen[1] if leave else self._present, next=chosen[1], hold_s=chosen[2], then_s=chosen[3],
             third=chosen[4], cost=chosen[0], saved=0.0 if other[0] == INFINITY else max(0.0, other[0] - chosen[0]),
             plans=self.plans,
         )  # fmt: skip
+
+    def _asked(self, stage: int) -> bool:
+        """Whether somebody stands now whom a stage serves and the present one does not."""
+        return any(
+            self._services[place][self._present] is None and self._lanes[place].queue >= 1.0
+            for place in self._served[stage]
+        )
 
     def _promising(
         self, following: tuple[int, ...], holds: int, budget: int

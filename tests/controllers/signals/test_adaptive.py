@@ -223,8 +223,9 @@ def test_a_lane_that_shares_its_stop_line_with_a_red_movement_is_soon_held_up() 
     begun = LaneState(0, 6.0, 0.0, True)
     short = lane.run(begun, 8, Rate(0.5, 0.5, 0, 2.0), True)
     long = lane.run(begun, 30, Rate(0.5, 0.5, 0, 2.0), True)
-    assert short.queue == pytest.approx(6.0 + 0.8 - 2.0)
-    assert long.queue == pytest.approx(6.0 + 3.0 - 2.0)
+    # One in two is held up: n vehicles per second at first, and 2 (1 - exp(-n t / 2)) after t seconds.
+    assert 6.0 + 0.8 - short.queue == pytest.approx(2.0 * (1.0 - math.exp(-0.25 * 7)), abs=0.1)
+    assert 6.0 + 3.0 - long.queue == pytest.approx(2.0, abs=0.1)
 
 
 @pytest.mark.parametrize(("left", "grows"), [(3, True), (0, False)])
