@@ -33,6 +33,8 @@ HOLD_S = 3.0
 """A restarted control repeats its predecessor's last frame at most so long while the devices' answers to it
 are still on their way; then it begins as if nothing could be read."""
 MAILBOXES = ("supervisor", "uplink")
+LONG_S, EARLY_S = 0.005, 0.0005
+"""After a long sleep control wakes a little before its deadline: what the last step needs is then at hand."""
 
 
 class Control:
@@ -289,7 +291,10 @@ class WallControl:
 
     def rest(self) -> float:
         """Seconds until the next turn, unless the bell rings."""
-        return 0.02 if self._number is None else self._number * self.base_s - clock.monotonic()
+        if self._number is None:
+            return 0.02
+        rest = self._number * self.base_s - clock.monotonic()
+        return rest - EARLY_S if rest > LONG_S else rest
 
     def turn(self, urgent: bool) -> None:
         """One scan, if the grid or an urgent point wants one now."""
