@@ -140,10 +140,10 @@ def plan(
 
 def _print_plan(file: Path, rows: list[Any]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     table = Table(
-        say("lien", "link"), say("appareil", "device"), say("demande", "request"), "points",
+        say("lien", "link"), say("appareil", "device"), Column(say("demande", "request"), overflow="fold"), "points",
         say("toutes les (s)", "every s"), say("en trop", "spare"), title=str(file),
     )  # fmt: skip
     for row in rows:

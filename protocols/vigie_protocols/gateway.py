@@ -56,6 +56,18 @@ class OpcUaSecurity(Strict):
     application_uri: str | None = None
 
 
+class Rs485(Strict):
+    """The kernel turns the transceiver's direction by RTS, for one that does not do so by itself.
+
+    rts_on_send: RTS is high while we speak, low while we listen; false: the other way round. before_s, after_s: RTS
+    stands so long around what we say (whole milliseconds).
+    """
+
+    rts_on_send: bool = True
+    before_s: float = Field(default=0.0, ge=0, le=0.1)
+    after_s: float = Field(default=0.0, ge=0, le=0.1)
+
+
 class Serial(Strict):
     """A serial line (Modbus RTU)."""
 
@@ -63,6 +75,7 @@ class Serial(Strict):
     baud: int = Field(default=19200, ge=300)
     parity: Literal["N", "E", "O"] = "E"
     stop_bits: Literal[1, 2] = 1
+    rs485: Rs485 | None = None
 
 
 class Retry(Strict):

@@ -5,18 +5,21 @@ so that a late answer is never taken for the next.
 """
 
 import asyncio
+import fcntl
 import os
+import struct
 import termios
 import tty
 from typing import Final
 
 from vigie_protocols.driver import Counters
 from vigie_protocols.errors import DeviceTimeout, FrameError, LinkDown
-from vigie_protocols.gateway import Serial
+from vigie_protocols.gateway import Rs485, Serial
 from vigie_protocols.modbus.tcp import check_answer
 
 _PARITY: Final = {"N": 0, "E": termios.PARENB, "O": termios.PARENB | termios.PARODD}
 LARGEST: Final = 256
+_TIOCSRS485: Final = 0x542F
 
 
 def _crc_table() -> tuple[int, ...]:
@@ -49,6 +52,12 @@ def answer_length(function: int, frame: bytes) -> int | None:
     if function in (1, 2, 3, 4):
         return frame[2] + 5
     return 10 if function == 22 else 8
+
+
+def rs485_words(wanted: Rs485) -> bytes:
+    """The kernel's ``struct serial_rs485`` (linux/serial.h): flags, two delays in ms, five words of nothing."""
+    flags = 1 | (2 if wanted.rts_on_send else 4)  # enabled; RTS on send, or RTS after send
+    return struct.pack("=8I", flags, round(wanted.before_s * 1e3), round(wanted.after_s * 1e3), *[0] * 5)
 
 
 class RtuLine:
@@ -89,6 +98,12 @@ class RtuLine:
             flags[2] = control | (termios.CSTOPB if self._serial.stop_bits == 2 else 0)
             flags[4] = flags[5] = speed
             termios.tcsetattr(fd, termios.TCSANOW, flags)
+            if self._serial.rs485 is not None:
+                fcntl.ioctl(fd, _TIOCSRS485, rs485_words(self._serial.rs485))
+        except OSError as error:
+            os.close(fd)
+            reason = f"the port cannot turn its direction (rs485): {error.strerror}"
+            raise LinkDown(f"{self._serial.port}: {reason}") from None
         except termios.error as error:
             os.close(fd)
             raise LinkDown(f"{self._serial.port}: {error}") from None

@@ -12,8 +12,8 @@ from pymodbus.framer import FramerRTU
 
 from vigie_protocols.driver import Change, devices_of
 from vigie_protocols.drivers import make_driver
-from vigie_protocols.gateway import load_gateway
-from vigie_protocols.modbus.rtu import crc16
+from vigie_protocols.gateway import Rs485, load_gateway
+from vigie_protocols.modbus.rtu import crc16, rs485_words
 from vigie_protocols.points import Quality
 
 PROFILE = """
@@ -115,7 +115,7 @@ def test_crc_agrees_with_pymodbus():
         assert crc16(data).to_bytes(2, "little") == FramerRTU.compute_CRC(data).to_bytes(2, "big")
 
 
-def drive(line, folder, scenario, units=(1, 2), kinds=None):
+def drive(line, folder, scenario, units=(1, 2), kinds=None, serial=""):
     (folder / "sensor.yaml").write_text(PROFILE)
     kinds = kinds or {}
     devices = "\n".join(
@@ -124,7 +124,7 @@ def drive(line, folder, scenario, units=(1, 2), kinds=None):
     )
     (folder / "gateway.yaml").write_text(
         "gateway: gw\nsite: {name: Essai, lat: 0, lon: 0}\nlinks:\n"
-        f"  bus: {{protocol: modbus, serial: {{port: {line.port}, baud: 19200}}, timeout_s: 0.15}}\n"
+        f"  bus: {{protocol: modbus, serial: {{port: {line.port}, baud: 19200{serial}}}, timeout_s: 0.15}}\n"
         f"devices:\n{devices}\n"
     )
     configuration = load_gateway(folder / "gateway.yaml")
@@ -214,6 +214,27 @@ def test_a_spoilt_answer_is_dropped_and_the_next_one_counts(line, tmp_path):
         assert driver.state.counters.malformed == 1
 
     drive(line, tmp_path, scenario)
+
+
+def test_a_port_that_cannot_turn_its_direction_says_so(line, tmp_path):
+    async def scenario(driver, index):
+        readings = await drive.read(driver)
+        assert all(reading.quality is Quality.BAD for reading in readings.values())
+        assert "cannot turn its direction" in driver.state.error + driver.state.devices["s1"].error
+        assert line.asked == []
+
+    drive(line, tmp_path, scenario, serial=", rs485: {after_s: 0.002}")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (Rs485(), (1 | 2, 0, 0)),
+        (Rs485(rts_on_send=False, before_s=0.001, after_s=0.0025), (1 | 4, 1, 2)),
+    ],
+)
+def test_what_the_kernel_is_told_of_the_direction(wanted, words):
+    assert struct.unpack("=8I", rs485_words(wanted)) == (*words, 0, 0, 0, 0, 0)
 
 
 def test_a_missing_port_is_a_link_that_is_down(tmp_path):
