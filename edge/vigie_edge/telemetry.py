@@ -22,6 +22,8 @@ class _Rule:
     quality: int = -1
     at: float = NEVER
     newest: Value | None = None
+    seen: int = 0
+    """Quality of ``newest`` before the first change."""
     banded: bool = field(init=False)
     """False where every change counts."""
 
@@ -60,7 +62,21 @@ class Publisher:
 
     def readings(self, now: float, changes: Iterable[tuple[int, Value, int]]) -> Mapping[str, list[Sample]]:
         """Samples by device out of readings; what control writes is published from its scans instead."""
-        chosen = self._choose(now, changes, self._read)
+        return self._choose(now, changes, self._read)
+
+    def begin(self, now: float, shown: Iterable[tuple[int, Value, int]]) -> None:
+        """Take up what the image shows: a point that never changes again still speaks in its longest interval.
+
+        A change that is on its way counts as one all the same, also when the image shows its value already.
+        """
+        for place, value, quality in shown:
+            rule = self._read.get(place)
+            if rule is not None and rule.newest is None:
+                rule.newest, rule.seen, rule.at = value, quality, now
+
+    def quiet(self, now: float) -> Mapping[str, list[Sample]]:
+        """Samples of points whose longest interval is over; to be asked also while nothing changes."""
+        chosen: dict[str, list[Sample]] = {}
         if now >= self._next_sweep:
             self._sweep(now, chosen)
         return chosen
@@ -101,6 +117,7 @@ class Publisher:
         """Once a second: points that have been quiet for their longest interval speak again."""
         self._next_sweep = now + 1.0
         for place, rule in self._rules.items():
-            if rule.newest is not None and rule.quality >= 0 and now - rule.at >= rule.max_interval_s:
+            if rule.newest is not None and now - rule.at >= rule.max_interval_s:
                 rule.value, rule.at = rule.newest, now
+                rule.quality = rule.seen if rule.quality < 0 else rule.quality
                 chosen.setdefault(rule.device, []).append((place, rule.newest, rule.quality))

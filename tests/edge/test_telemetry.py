@@ -4,8 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from vigie_edge import records
 from vigie_edge.config import FIRST_DEVICE_POINT, load_plan
+from vigie_edge.journal.journal import list_segments, read_committed
+from vigie_edge.journal.segment import Kind
+from vigie_edge.memory.image import Columns
+from vigie_edge.processes.recorder import Recorder
 from vigie_edge.telemetry import Publisher
+from vigie_edge.telemetry_records import samples_decoder
+from vigie_edge.wiring import Bells, Wiring, prepare_runtime
 
 PROFILE = """
 profile: probe
@@ -60,7 +67,48 @@ def test_a_change_of_quality_always_matters(publisher: Publisher) -> None:
 def test_what_stays_as_it_is_speaks_once_in_its_longest_interval(publisher: Publisher) -> None:
     publisher.readings(0.0, [(LEVEL, 1.0, 2), (COUNT, 7, 2)])
     publisher.readings(5.0, [(LEVEL, 1.2, 2)])
-    assert publisher.readings(9.0, []) == {}
-    assert publisher.readings(10.0, []) == {"one": [(LEVEL, 1.2, 2)]}
-    assert publisher.readings(15.0, []) == {}
-    assert publisher.readings(20.0, []) == {"one": [(LEVEL, 1.2, 2)]}
+    assert publisher.quiet(9.0) == {}
+    assert publisher.quiet(10.0) == {"one": [(LEVEL, 1.2, 2)]}
+    assert publisher.quiet(15.0) == {}
+    assert publisher.quiet(20.0) == {"one": [(LEVEL, 1.2, 2)]}
+
+
+def test_what_stays_as_it_is_speaks_also_after_a_restart_and_a_change_on_its_way_is_one(
+    publisher: Publisher,
+) -> None:
+    publisher.begin(100.0, [(LEVEL, 1.2, 2), (FLOW, 5.0, 0), (QUIET, 1, 2)])
+    assert publisher.readings(101.0, [(LEVEL, 1.2, 2)]) == {"one": [(LEVEL, 1.2, 2)]}, (
+        "the ring brought it late"
+    )
+    assert publisher.quiet(105.0) == {}
+    assert publisher.quiet(111.0) == {"one": [(LEVEL, 1.2, 2)]}
+    assert publisher.quiet(399.0) == {"one": [(LEVEL, 1.2, 2)]}
+    assert publisher.quiet(400.0) == {"one": [(FLOW, 5.0, 0)]}
+
+
+def test_a_gateway_on_which_nothing_changes_speaks_all_the_same(tmp_path: Path) -> None:
+    """Field brings nothing then; control's scans are enough."""
+    (tmp_path / "probe.yaml").write_text(PROFILE)
+    folders = "".join(f"{name}: {tmp_path / name}\n" for name in ("state_dir", "runtime_dir"))
+    file = tmp_path / "gateway.yaml"
+    file.write_text(f"{GATEWAY}{folders}journal: {{directory: {tmp_path / 'journal'}}}\n")
+    plan = load_plan(file)
+    wiring = Wiring(plan, prepare_runtime(plan), Bells())
+    columns = Columns(plan.table)
+    columns.values[LEVEL], columns.quality[LEVEL], columns.arrival[LEVEL] = 1.25, 2, 100.0
+    wiring.inputs(write=True).write(wiring.image_codec.pack(1, 100.0, 1.8e9, columns))
+    recorder = Recorder(wiring)
+    for second in range(25):
+        scan = records.Scan(1 + second, 0, 100.0 + second, 1.8e9 + second, 2, False, None, [], [], [], [])
+        assert wiring.scans().push(records.encode(scan))
+        recorder.turn()
+    samples = [
+        samples_decoder.decode(record.payload)
+        for _, _, path in list_segments(tmp_path / "journal" / "telemetry")
+        for record in read_committed(path)[1]
+        if record.kind is Kind.SAMPLES
+    ]
+    assert [(one.device, one.monotonic, list(one.values)) for one in samples] == [
+        ("one", 110.0, [1.25]),
+        ("one", 120.0, [1.25]),
+    ]

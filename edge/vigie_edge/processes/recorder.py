@@ -25,7 +25,7 @@ from vigie_edge.telemetry import Publisher, Sample
 from vigie_edge.telemetry_records import Event, Samples, samples_of
 from vigie_edge.wiring import RING_BYTES, UPLINK_FOLDER, Wiring
 from vigie_protocols.errors import TransientError
-from vigie_protocols.points import Value
+from vigie_protocols.points import NEVER, Value
 
 GATHER_S = 0.005
 """Seconds from one writing to the next at least; in lock-step, where a second passes sooner, a group's time."""
@@ -105,6 +105,7 @@ class Recorder:
         self.gather_s = self.commit_s if wiring.paced else min(GATHER_S, self.commit_s)
         self.commit_at = clock.monotonic()
         self._publisher = Publisher(plan)
+        self._begin_publishing()
         self._acked = AcknowledgedFile(plan.gateway.state_dir / UPLINK_FOLDER)
         self._state = StateFile(plan.gateway.state_dir)
         self._snapshot = wiring.snapshot()
@@ -131,6 +132,18 @@ class Recorder:
         self.log = wiring.log("recorder")
         self._ask_snapshot()
         self._declare_damage()
+
+    def _begin_publishing(self) -> None:
+        """After a predecessor: what does not change any more is known from field's image."""
+        found = self.wiring.inputs().read()
+        if found is not None:
+            image = self.wiring.image_codec.unpack(*found)
+            rows = [
+                (place, one.value, int(one.quality))
+                for place, one in enumerate(image.readings)
+                if one.arrival > NEVER
+            ]
+            self._publisher.begin(image.now, rows)
 
     def _consumed(self, journal: Journal) -> Mark:
         """How far this journal holds what the rings of this runtime brought."""
@@ -257,6 +270,7 @@ class Recorder:
         points = self.plan.output_points
         outputs = [(points[place] + FIRST_DEVICE_POINT, value) for place, value in record.outputs]
         self._samples(self._publisher.outputs(record.now, outputs), *when)
+        self._samples(self._publisher.quiet(record.now), *when)
         for loop, figures in record.figures:
             self._figures(loop, figures, *when)
         for source, subject, what, reason in record.decisions:
