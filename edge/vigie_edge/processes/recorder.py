@@ -48,7 +48,8 @@ class Mark(msgspec.Struct, array_like=True, frozen=True):
 
     Since it is written with the records themselves, a recorder that is killed neither forgets a sample nor
     counts one twice. standing: bits of the agent's own alarms that this journal has raised and not cleared yet,
-    so that the next recorder clears them, also after a power cut.
+    so that the next recorder clears them, also after a power cut. lost: records that the rings had no room for, as
+    far as they have been told.
     """
 
     readings_birth: int = 0
@@ -57,6 +58,7 @@ class Mark(msgspec.Struct, array_like=True, frozen=True):
     scans: int = 0
     samples: int = 0
     standing: int = 0
+    lost: int = 0
 
 
 _DENIED, _UNWRITTEN = 1, 2
@@ -127,7 +129,7 @@ class Recorder:
         self._body = b""
         self._asked = False
         self._kept = 0
-        self._lost = 0
+        self._lost = self._done[0].lost
         self._standing = self._done[0].standing
         self.log = wiring.log("recorder")
         self._ask_snapshot()
@@ -148,13 +150,16 @@ class Recorder:
     def _consumed(self, journal: Journal) -> Mark:
         """How far this journal holds what the rings of this runtime brought."""
         mark = msgspec.msgpack.decode(journal.mark, type=Mark) if journal.mark else Mark()
+        readings = mark.readings_birth == self.readings.birth
+        scans = mark.scans_birth == self.scans.birth
         return Mark(
             self.readings.birth,
-            mark.readings if mark.readings_birth == self.readings.birth else 0,
+            mark.readings if readings else 0,
             self.scans.birth,
-            mark.scans if mark.scans_birth == self.scans.birth else 0,
+            mark.scans if scans else 0,
             mark.samples,
             mark.standing,
+            mark.lost if readings and scans else 0,
         )
 
     def _declare_damage(self) -> None:
@@ -208,11 +213,10 @@ class Recorder:
                 self._from_control(position, payload)
                 scans = position
                 self._at = (readings, scans)
-            self._read = Mark(self.readings.birth, readings, self.scans.birth, scans, self._taken)
             self._watch_losses()
             self._watch_alarms()
             self._watch_damage()
-            self._read = msgspec.structs.replace(self._read, standing=self._standing)
+            self._read = self._mark(readings, scans)
         mark = msgspec.msgpack.encode(self._read)
         written = self.telemetry.counters.commits
         if self.telemetry.write(mark):
@@ -221,6 +225,10 @@ class Recorder:
             self.wiring.bells.uplink.ring()
         if commit:
             self._commit(mark)
+
+    def _mark(self, readings: int, scans: int) -> Mark:
+        births = self.readings.birth, self.scans.birth
+        return Mark(births[0], readings, births[1], scans, self._taken, self._standing, self._lost)
 
     def _commit(self, mark: bytes) -> None:
         """Both journals to the disk, and whatever else need not be done at every turn."""
@@ -287,7 +295,7 @@ class Recorder:
         """A snapshot begins a replay segment, so that each segment can be run again alone."""
         if self.replay.pending:
             # What is committed here is what came before this snapshot, no less: or it would come twice.
-            before = Mark(self.readings.birth, self._at[0], self.scans.birth, self._at[1], self._taken)
+            before = self._mark(*self._at)
             if self.replay.commit(msgspec.msgpack.encode(before)):
                 self._done[1] = before
         self.replay.begin()
