@@ -152,6 +152,16 @@ def test_the_tables_of_remedies_have_theirs() -> None:
         assert french(text) != text
 
 
+def test_each_sentence_stands_once() -> None:
+    keys: list[str] = []
+
+    def collect(rows: list[tuple[str, Any]]) -> None:
+        keys.extend(key for key, value in rows if value is not None)  # None: a group, collected already
+
+    json.loads(CATALOGUE.read_text(encoding="utf-8"), object_pairs_hook=collect)
+    assert sorted(keys) == sorted(set(keys))
+
+
 def test_templates_take_what_they_give() -> None:
     for group in json.loads(CATALOGUE.read_text(encoding="utf-8")).values():
         for english, target in group.items():

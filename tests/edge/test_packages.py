@@ -4,11 +4,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from tests.edge.wallclock import Agent, WaterSite, until, water_gateway
 
 from vigie_controllers.image import Image
 from vigie_controllers.registry import KINDS
 from vigie_edge.advice import gateway_advice
 from vigie_edge.config import load_plan
+from vigie_edge.journal.journal import list_segments
+from vigie_edge.journal.segment import Kind, scan_records
+from vigie_edge.records import decode_control
+from vigie_edge.replay import Replay
 from vigie_protocols.errors import InputError
 from vigie_protocols.packages import digest, installed
 from vigie_protocols.points import ClockTrust, Quality, Reading
@@ -39,6 +45,11 @@ class Mine:
 
 KIND = ControllerKind("water.mine", "water", Config, Mine)
 """
+
+
+BREAKS = """
+        if inputs.level.value > 2.5:
+            raise RuntimeError("boom")"""
 
 
 @pytest.fixture
@@ -90,6 +101,45 @@ def test_a_named_package_controls_behind_our_guard(tmp_path, site):
     engine.scan(1.0, 1.0, ClockTrust.SYNCED, image)
     assert engine.snapshot()["loops"]["station"]["controllers"][0]["state"] == {"state": {}}
     assert engine.loops[0].loop.effective()["water.mine"] == {"gate": 30.0}
+
+
+def test_an_agent_runs_it_through_a_restart_and_replays_it(tmp_path, site):
+    code = CODE.replace("def step(self, now, inputs):", "def step(self, now, inputs):" + BREAKS)
+    hashed = site("mine-pkg", "mine_pkg", code, ["water.mine = mine_pkg:KIND"])
+    with WaterSite() as water:
+        file = water_gateway(tmp_path / "gw", water)
+        data = yaml.safe_load(file.read_text())
+        data["packages"] = [{"distribution": "mine-pkg", "sha256": hashed}]
+        data["loops"][0]["controllers"].insert(0, {"kind": "water.mine", "params": {"gate": 30.0}})
+        file.write_text(yaml.safe_dump(data))
+        agent = Agent(file)
+        try:
+            agent.start(PYTHONPATH=str(tmp_path / "site"))
+            until(lambda: water.values()["basin/gate.command"] == 30.0)
+            water.level = 2.0  # it has no opinion about pumps: the next in the list has
+            until(lambda: water.values()["pump-station/pump.1.command"])
+            control = agent.kill("control")
+            until(lambda: agent.pid("control") != control)
+            until(lambda: water.values()["basin/gate.command"] == 30.0)
+            water.level = 3.0  # it breaks, and ours alone speaks of the gate
+            until(lambda: water.values()["basin/gate.command"] not in (30.0, 60.0))
+            until(lambda: "controller-fault" in said(agent.journal))
+            assert agent.stop() == 0
+        finally:
+            agent.end()
+    report = Replay(load_plan(file)).run(agent.journal)
+    assert report.differences == [] and report.scans > 5
+
+
+def said(journal):
+    """The stable words of every decision in a journal."""
+    return {
+        one[2]
+        for _, _, path in list_segments(journal / "replay")
+        for _, record in scan_records(path.read_bytes())
+        if record.kind is Kind.SCAN
+        for one in decode_control(record.payload).decisions
+    }
 
 
 def test_what_is_installed_and_not_named_is_never_imported(tmp_path, site):
