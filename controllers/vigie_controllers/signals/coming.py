@@ -21,6 +21,9 @@ AHEAD_S = 2.0
 """How far a forecast's beginning may lie ahead of our clock."""
 FARTHEST_S = 180
 """Seconds ahead that are kept of a forecast."""
+UNSEEN_S = 3.0
+"""Least seconds of a link that own detectors do not see. Where they see nearly all of it, a forecast would tell of
+plans that still change, and not of vehicles on their way."""
 MOST_FLOW = 0.6
 """Vehicles per second and lane, at most."""
 MOST_TOLD = 1.2
@@ -101,7 +104,12 @@ class Coming:
         self._model = model
         self._rows = tuple(_Row((one.neighbour, one.loop), one.exit, one.travel_s) for one in site.upstream)
         feeds = [
-            tuple(r for r, one in enumerate(site.upstream) if lane.id in one.lanes) for lane in model.lanes
+            tuple(
+                r
+                for r, one in enumerate(site.upstream)
+                if lane.id in one.lanes and one.travel_s >= lane.reach / lane.speed + UNSEEN_S
+            )
+            for lane in model.lanes
         ]
         self._groups = tuple(dict.fromkeys(rows for rows in feeds if rows))
         self._of = tuple(self._groups.index(rows) if rows else -1 for rows in feeds)

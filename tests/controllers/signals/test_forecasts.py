@@ -188,9 +188,13 @@ def test_one_that_never_comes_true_is_not() -> None:
 
 def test_one_that_comes_true_at_the_last_moment_only_is_not() -> None:
     """Plans use what is foretold for ten or twenty seconds ahead: who changes his mind until then is no help."""
-    street = Street(platoons, platoons, travel_s=12.0)
+    street = Street(platoons, platoons, travel_s=14.0)
     street.told = lambda utc: platoons(utc) if utc < street.utc + 2.0 else 0.5 - platoons(utc)
     assert street.run(1500).arrivals() == [RATE] * 29
+
+
+def test_a_link_that_is_seen_whole_needs_no_forecast() -> None:
+    assert Street(platoons, platoons, travel_s=12.0).run(1500).arrivals() == [RATE] * 29
 
 
 def test_a_friend_who_turns_into_a_liar_is_bounded_and_then_left() -> None:
