@@ -30,6 +30,7 @@ _GAUGES = {
     "uplink.acked_through",
     "uplink.acked_epoch",
     "uplink.unacked",
+    "uplink.unheard",
     "uplink.denied_now",
     "uplink.damaged_epoch",
     "uplink.damaged_first",

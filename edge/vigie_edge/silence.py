@@ -17,6 +17,8 @@ class Silence:
         self._first = first_s
         self._span = first_s
         self._since = 0.0
+        self.unheard = False
+        """True from the first connection given up until something is acknowledged, or nothing is owed."""
 
     def connected(self, now: float) -> None:
         """A new connection stands."""
@@ -26,14 +28,17 @@ class Silence:
         """An acknowledgement came."""
         self._since = now
         self._span = self._first
+        self.unheard = False
 
     def too_long(self, now: float, waiting: int) -> bool:
         """Whether to connect anew; ``waiting`` records have been sent and not acknowledged."""
         if not waiting:
             self._since = now
+            self.unheard = False
             return False
         if now - self._since < self._span:
             return False
         self._since = now
         self._span = min(MAX_S, self._span * 2)
+        self.unheard = True
         return True

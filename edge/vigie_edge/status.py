@@ -102,6 +102,15 @@ def _machinery(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
                 f"no link to {told['uplink']}: everything is kept in the journal",
             ),
         )
+    elif counters["uplink.unheard"]:
+        count = counters["uplink.unacked"]
+        yield (
+            "yellow",
+            say(
+                f"relié à {told['uplink']}, mais rien n'est acquitté: {count} enregistrements attendent au journal",
+                f"linked to {told['uplink']}, but nothing is acknowledged: {count} records wait in the journal",
+            ),
+        )
     if counters["uplink.denied_now"]:
         yield "red", say("le courtier refuse nos publications", "the broker denies what we publish")
     if "single" not in told["processes"] and not (counters["control.fifo"] and counters["control.locked"]):

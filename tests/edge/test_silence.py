@@ -21,12 +21,18 @@ def test_a_connection_that_acknowledges_nothing_is_given_up_each_time_later() ->
 def test_an_acknowledgement_or_nothing_to_acknowledge_begins_anew() -> None:
     silence = Silence(first_s=30.0)
     silence.connected(0.0)
+    assert not silence.unheard
     assert silence.too_long(30.0, 1)
+    assert silence.unheard
     silence.heard(50.0)
+    assert not silence.unheard
     assert not silence.too_long(79.9, 1)
     assert not silence.too_long(200.0, 0)  # nothing is owed
     assert not silence.too_long(229.9, 1)
     assert silence.too_long(230.0, 1)
+    assert silence.unheard
+    assert not silence.too_long(231.0, 0)
+    assert not silence.unheard
 
 
 def test_a_coordinator_that_is_away_for_days_costs_an_hourly_connection() -> None:

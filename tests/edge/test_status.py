@@ -64,6 +64,8 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"counters": {"recorder.quarantined": 2}}, "yellow", "2 segments de journal abîmés", "2 damaged journal"),
     ({"counters": {"control.missed": 2}}, "yellow", "2 cycles sautés", "2 scans missed"),
     ({"counters": {"uplink.connected": 0}}, "yellow", "pas de lien vers broker", "no link to broker"),
+    ({"counters": {"uplink.unheard": 1, "uplink.unacked": 40}}, "yellow", "rien n'est acquitté: 40 enregistrements",
+     "nothing is acknowledged: 40 records"),
     ({"counters": {"uplink.denied_now": 1}}, "red", "le courtier refuse", "the broker denies"),
     ({"counters": {"control.fifo": 0}}, "yellow", "temps réel non accordé: SCHED_FIFO", "real time not granted"),
     ({"counters": {"control.trust": 0}}, "yellow", "horloge UTC sans référence", "UTC clock not to be trusted"),

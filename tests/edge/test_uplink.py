@@ -177,6 +177,21 @@ def test_what_was_acknowledged_does_not_come_again_with_the_births(
     assert sorted(index for index, _ in bench.listener.indexes(before)) == [16, 17, 19, 20, 21]
 
 
+def test_a_coordinator_that_acknowledges_nothing_is_told_until_it_does(
+    bench: Bench, stopped: StoppableClock
+) -> None:
+    bench.write(3)
+    bench.until(lambda: len(bench.listener.indexes()) == 3)
+    board = bench.wiring.board()
+    assert not board.get("uplink.unheard") and board.get("uplink.unacked") == 3
+    stopped.stop()
+    assert stopped.stopped_at is not None
+    stopped.stopped_at += 31.0
+    bench.until(lambda: board.get("uplink.unheard"))
+    bench.uplink._acknowledged(channel.Ack(bench.journal.epoch, 3))
+    bench.until(lambda: not board.get("uplink.unheard"))
+
+
 @pytest.mark.mosquitto
 @pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
 def test_a_broker_that_denies_is_an_alarm_until_it_takes_what_comes(tmp_path: Path) -> None:

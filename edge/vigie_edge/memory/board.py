@@ -67,6 +67,7 @@ COUNTERS = (
     "uplink.acked_through",
     "uplink.acked_epoch",
     "uplink.unacked",
+    "uplink.unheard",
     "uplink.resent",
     "uplink.reconnects",
     "uplink.denied",

@@ -179,6 +179,7 @@ class Uplink:
             self._send_some()
             self._report()
             if self._silence.too_long(clock.monotonic(), self.sender.waiting):
+                self.log.warning("nothing is acknowledged: connecting anew", waiting=self.sender.waiting)
                 self._act([Disconnect("nothing is acknowledged")])
         self._send_answers()
         self._peers.send(self.link)
@@ -189,6 +190,7 @@ class Uplink:
         self.board.add("uplink.beat")
         self.log.settle()
         self.board.set("uplink.unacked", self.sender.waiting)
+        self.board.set("uplink.unheard", self._silence.unheard)
         self.board.set("uplink.resent", self.sender.resent)
 
     def _on_event(self, event: LinkEvent) -> None:
