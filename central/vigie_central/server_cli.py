@@ -166,8 +166,10 @@ def run_coordinator(
         ready_file=ready_file,
         database_url=os.environ.get(DATABASE_VARIABLE),
     )
+    from vigie_central.policies.kinds import policy_kinds
     from vigie_central.server import serve
 
+    policy_kinds()  # a package that cannot be used is told now, and not when somebody pushes a policy
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings))
 

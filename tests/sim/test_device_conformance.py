@@ -73,13 +73,14 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("protocol", sorted(ODD))
-def test_bits_rows_orders_and_texts_are_read_and_written(protocol, tmp_path):
+@pytest.mark.parametrize(
+    ("protocol", "more"),
+    [("modbus", ""), ("opcua", ""), *(("mqtt", f"mqtt: {{qos: {qos}, stamp: t}}\n") for qos in (0, 1, 2))],
+)
+def test_bits_rows_orders_and_texts_are_read_and_written(protocol, more, tmp_path):
     file = tmp_path / "odd.yaml"
-    head = (
-        f"profile: odd\ntitle: x\nprotocol: {protocol}\ndomain: general\nwatchdog: {{none: a test device}}\n"
-    )
-    file.write_text(f"{head}points:{ODD[protocol]}")
+    head = f"profile: odd\ntitle: x\nprotocol: {protocol}\n{more}domain: general\n"
+    file.write_text(f"{head}watchdog: {{none: a test device}}\npoints:{ODD[protocol]}")
     with bench_of(file, tmp_path) as bench:
         for check in SOUND:
             check(bench)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vigie_central.policies.kinds import policy_kinds
 from vigie_central.wording import COMMAND_LINE, NO_SCOPE, SCOPE_REMEDY, WRITE_FIELDS
 from vigie_controllers.policy.document import PolicyDocument, PolicyRefused, parse_document
-from vigie_controllers.registry import KINDS
 from vigie_protocols.channel import MAX_DOCUMENT
 from vigie_protocols.errors import FrameError, InputError, Problem, input_error
 from vigie_protocols.strictjson import parse_strict_json
@@ -57,7 +57,7 @@ def check_document(raw: bytes | Mapping[str, Any], file: str) -> Checked:
     if not isinstance(raw, Mapping):
         raise input_error(file, "document", raw, "pas un objet / not an object", WRITE_FIELDS)
     try:
-        document = parse_document(raw, KINDS)
+        document = parse_document(raw, policy_kinds())
     except PolicyRefused as why:
         field, separator, reason = why.reason.partition(": ")
         if not separator or " " in field:
