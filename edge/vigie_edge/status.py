@@ -1,5 +1,6 @@
 """``vigie-edge status``: a running agent in a terminal. First what is wrong, then everything else."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,7 +49,7 @@ def problems(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _machinery(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    counters = told["counters"]
+    counters = _counters(told)
     for name, row in told["processes"].items():
         if not row["pid"]:
             last = row["last_exit"]
@@ -95,11 +96,13 @@ def _machinery(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
             count = row["restarts"]
             yield "yellow", say(f"{name} relancé {count} fois", f"{name} started again {count} times")
     if told["uplink"] and not counters["uplink.connected"]:
+        trouble = told.get("uplink_trouble")
+        why = f"{told['uplink']} ({trouble})" if trouble else told["uplink"]
         yield (
             "yellow",
             say(
-                f"pas de lien vers {told['uplink']}: tout est gardé dans le journal",
-                f"no link to {told['uplink']}: everything is kept in the journal",
+                f"pas de lien vers {why}: tout est gardé dans le journal",
+                f"no link to {why}: everything is kept in the journal",
             ),
         )
     elif counters["uplink.unheard"]:
@@ -123,6 +126,11 @@ def _machinery(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if counters["control.trust"] < len(_TRUST) - 1:
         words = say(*_TRUST[counters["control.trust"]])
         yield "yellow", say(f"horloge UTC {words}", f"UTC clock {words}")
+
+
+def _counters(told: dict[str, Any]) -> dict[str, int]:
+    """An agent that runs since before an upgrade does not count everything yet."""
+    return defaultdict(int, told["counters"])
 
 
 def show(told: dict[str, Any], everything: bool = False) -> None:
@@ -183,7 +191,7 @@ def _devices(links: dict[str, Any], everything: bool) -> Table:
 
 
 def _figures(told: dict[str, Any]) -> Table:
-    counters, settings = told["counters"], told["settings"]
+    counters, settings = _counters(told), told["settings"]
     table = Table(show_header=False)
     scans = counters["control.scans"]
     mean = counters["control.late_us_sum"] / scans if scans else 0.0

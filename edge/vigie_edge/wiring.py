@@ -23,6 +23,8 @@ from vigie_protocols.localsocket import SOCKET_NAME
 LINKS_FILE = "field/links.json"
 """In a folder of field's own below the runtime directory."""
 UPLINK_FOLDER = "uplink"
+TROUBLE_FILE = "trouble"
+"""In it, why the uplink has no link to its broker; empty while it has one."""
 """Of the uplink's own, below the state directory: what was acknowledged, which commands were taken."""
 RING_BYTES = 4 << 20
 RING_WAIT_S = 30.0

@@ -63,6 +63,8 @@ def test_an_uplink_that_is_killed_costs_no_scan(tmp_path: Path) -> None:
             assert counters["field.safe_writes"] == silent and counters["control.restarts"] == 0
             broker.stop()
             until(lambda: not agent.counters()["uplink.connected"], why="for the uplink to notice")
+            until(lambda: agent.status()["uplink_trouble"], why="for the reason in status")
+            assert "no link to the broker" in agent.log.read_text()
             scans = agent.counters()["control.scans"]
             until(lambda: agent.counters()["control.scans"] > scans + 5)
             assert agent.counters()["field.safe_writes"] == silent

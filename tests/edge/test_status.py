@@ -29,6 +29,7 @@ def told(**more: Any) -> dict[str, Any]:
         "configuration": "abcdef",
         "settings": {"scan_s": 0.1, "telemetry_quota_mb": 256, "replay_quota_mb": 256},
         "uplink": "broker:1883",
+        "uplink_trouble": "",
         "processes": {"control": dict(row), "field": dict(row)},
         "links": {"line": link},
         "counters": counters,
@@ -64,6 +65,8 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
     ({"counters": {"recorder.quarantined": 2}}, "yellow", "2 segments de journal abîmés", "2 damaged journal"),
     ({"counters": {"control.missed": 2}}, "yellow", "2 cycles sautés", "2 scans missed"),
     ({"counters": {"uplink.connected": 0}}, "yellow", "pas de lien vers broker", "no link to broker"),
+    ({"counters": {"uplink.connected": 0}, "uplink_trouble": "Not authorized"}, "yellow",
+     "pas de lien vers broker:1883 (Not authorized)", "no link to broker:1883 (Not authorized)"),
     ({"counters": {"uplink.unheard": 1, "uplink.unacked": 40}}, "yellow", "rien n'est acquitté: 40 enregistrements",
      "nothing is acknowledged: 40 records"),
     ({"counters": {"uplink.denied_now": 1}}, "red", "le courtier refuse", "the broker denies"),
@@ -86,6 +89,16 @@ def test_nothing_is_wrong_with_an_agent_that_is_well(
     out = capsys.readouterr().out
     assert "en service" in out and "●" not in out and "1 sur 1 répondent" in out and "synchronisée" in out
     assert list(problems(told(uplink="", counters={"uplink.connected": 0}))) == [], "it is alone on purpose"
+
+
+def test_an_agent_that_runs_since_before_an_upgrade_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    older = told()
+    for name in ("recorder.disk_refuses", "uplink.unheard"):
+        del older["counters"][name]
+    del older["uplink_trouble"]
+    assert list(problems(older)) == []
+    show(older)
+    assert "gw-a" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("more", "colour", "french", "english"), WRONG)

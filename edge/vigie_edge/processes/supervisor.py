@@ -27,7 +27,7 @@ from vigie_edge.metrics import MetricsPort
 from vigie_edge.processes.alone import retire
 from vigie_edge.processes.child import Child
 from vigie_edge.processes.stop import leave_in_order, let_signals_in
-from vigie_edge.wiring import LINKS_FILE, Wiring
+from vigie_edge.wiring import LINKS_FILE, TROUBLE_FILE, UPLINK_FOLDER, Wiring
 
 _STOP_S = 10.0
 _TURN_S = 0.25
@@ -262,6 +262,10 @@ def agent_status(wiring: Wiring, board: Board, processes: dict[str, dict[str, ob
     except (OSError, ValueError):
         links = {}
     gateway = wiring.plan.gateway
+    try:
+        trouble = (gateway.state_dir / UPLINK_FOLDER / TROUBLE_FILE).read_text(errors="replace")
+    except OSError:
+        trouble = ""
     return {
         "gateway": gateway.gateway,
         "configuration": wiring.plan.configuration_hash,
@@ -272,6 +276,7 @@ def agent_status(wiring: Wiring, board: Board, processes: dict[str, dict[str, ob
             "replay_quota_mb": gateway.journal.replay_quota_mb,
         },
         "uplink": "" if gateway.uplink is None else f"{gateway.uplink.host}:{gateway.uplink.port}",
+        "uplink_trouble": trouble,
         "supervisor": os.getpid(),
         "processes": processes,
         "counters": board.all(),

@@ -4,6 +4,7 @@ One thread, one select loop. Killing it disturbs no scan; starting it again lose
 knows is in the journal, in what was acknowledged, and in the files control writes.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -23,7 +24,7 @@ from vigie_edge.processes.stop import StopFlag
 from vigie_edge.sending import Sender
 from vigie_edge.silence import FIRST_S, Silence
 from vigie_edge.statefiles import AcknowledgedFile, write_atomic
-from vigie_edge.wiring import UPLINK_FOLDER, Wiring
+from vigie_edge.wiring import TROUBLE_FILE, UPLINK_FOLDER, Wiring
 from vigie_protocols import channel
 from vigie_protocols.envelope import load_key_ring
 from vigie_protocols.errors import FrameError, InputError, LinkDown, Refused, SignatureError, TransientError
@@ -78,6 +79,8 @@ class Uplink:
         self._patience = clock.monotonic() + FIRST_IMAGE_S
         self._inputs = wiring.inputs()
         folder = plan.gateway.state_dir / UPLINK_FOLDER
+        self._trouble_file = folder / TROUBLE_FILE
+        self._trouble: str | None = None
         self._acked_file = AcknowledgedFile(folder)
         directory = plan.gateway.journal.directory / "telemetry"
         self.sender = Sender(directory, spec.live_share, self._acked_file.load())
@@ -107,6 +110,7 @@ class Uplink:
         self._trust_place = plan.table.index[CLOCK_TRUST]
         self._config = EdgeConfig(plan.gateway.group, self.gateway)
         self.node = EdgeNode(self._config, [], {})
+        self._broker = f"{spec.host}:{spec.port}"
         link = link_config(spec, self.gateway, wiring.paced)
         self.link = MqttLink(link, clock.monotonic, random.random, self._will)
         self._silence = Silence(_PACED_SILENCE_S if wiring.paced else FIRST_S)
@@ -200,11 +204,13 @@ class Uplink:
                 self.board.add("uplink.reconnects")
                 self._reported = b""
                 self._silence.connected(clock.monotonic())
+                self._tell_link("")
                 self.sender.begin()
                 self._act([Subscribe(self._subscriptions()), *self.node.connected(self._utc_ms())])
-            case Disconnected():
+            case Disconnected(reason):
                 self.board.set("uplink.connected", 0)
                 self.node.disconnected()
+                self._tell_link(reason)
             case Acked(number):
                 if number == self._report_id:
                     self.board.set("uplink.denied_now", 0)
@@ -217,6 +223,18 @@ class Uplink:
                 self._received(topic, payload)
             case _:
                 pass
+
+    def _tell_link(self, trouble: str) -> None:
+        """Say why there is no link, once for each reason: in the log, and for ``status`` in a file of ours."""
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        if trouble:
+            self.log.warning("no link to the broker", broker=self._broker, reason=trouble)
+        else:
+            self.log.info("linked to the broker", broker=self._broker)
+        with contextlib.suppress(OSError):  # a full disk: the log has it
+            write_atomic(self._trouble_file, trouble[:300].encode(), durable=False)
 
     def _act(self, actions: list[EdgeAction]) -> None:
         for action in actions:
