@@ -5,6 +5,7 @@ finite, nothing that is the guard's or a lease's to say. Whatever breaks in it i
 alone, and the next in the list speaks. It sees the site and never the guard.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, TypeVar
@@ -14,6 +15,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from vigie_controllers.contract import Controller, State
 from vigie_controllers.loops import ControllerKind, Domain, Strict
 from vigie_controllers.registry import DOMAINS, KINDS
+
+MOST_WORDS = 4000
+"""Characters of all decisions of one scan: what is said goes through a ring of bounded size."""
+MOST_STATE = 64 << 10
+"""Bytes of a snapshot as JSON: those of all loops share one slot."""
+_DEEPEST = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +127,11 @@ class Boxed:
         for name, default in self._reserved.items():
             if getattr(wanted, name) != default:
                 raise ValueError(f"{name} is not a controller's to say")
-        if any(one.source != self._kind for one in wanted.decisions):
+        said = wanted.decisions
+        if any(one.source != self._kind for one in said):
             raise ValueError("a decision in another's name")
+        if sum(len(one.subject) + len(one.what) + len(one.reason) for one in said) > MOST_WORDS:
+            raise ValueError(f"decisions of more than {MOST_WORDS} characters in one scan")
         self._domain.merge(wanted, self._silent)  # rows of another length raise here, and not in the guard
         return wanted
 
@@ -133,6 +143,8 @@ class Boxed:
             return {"fault": f"snapshot: {type(error).__name__}: {error}"}
         if not isinstance(state, dict) or not _plain(state):
             return {"fault": "snapshot: not plain JSON values in a dict"}
+        if len(json.dumps(state)) > MOST_STATE:
+            return {"fault": f"snapshot: larger than {MOST_STATE} bytes"}
         return {"state": state}
 
     def restore(self, state: State) -> None:
@@ -151,9 +163,11 @@ def _checker(words: type) -> type[BaseModel]:
     return made
 
 
-def _plain(value: object) -> bool:
+def _plain(value: object, depth: int = 0) -> bool:
+    if depth > _DEEPEST:
+        return False
     if isinstance(value, dict):
-        return all(isinstance(key, str) and _plain(one) for key, one in value.items())
+        return all(isinstance(key, str) and _plain(one, depth + 1) for key, one in value.items())
     if isinstance(value, list):
-        return all(map(_plain, value))
+        return all(_plain(one, depth + 1) for one in value)
     return value is None or isinstance(value, str | int | float)

@@ -20,6 +20,13 @@ READS_ALL = {**READS, "basin.level": 1.0}
 GOOD = WaterOutputs((True, False), (80.0, 80.0), 50.0)
 
 
+def nested(depth):
+    state = {}
+    for _ in range(depth):
+        state = {"a": state}
+    return state
+
+
 class Config(Strict):
     high_m: float = 1.0
 
@@ -83,6 +90,10 @@ def test_it_speaks_and_the_guard_decides():
         (replace(GOOD, heartbeat=7), "heartbeat is not a controller's to say"),
         (replace(GOOD, decisions=("so",)), "decisions.0"),
         (replace(GOOD, decisions=(Decision("guard", "pump 1", "start", "because"),)), "another's name"),
+        (
+            replace(GOOD, decisions=(Decision(NAME, "well", "start", "x" * 5000),)),
+            "more than 4000 characters",
+        ),
     ],
 )
 def test_whatever_breaks_is_its_own_fault(says, why):
@@ -100,7 +111,10 @@ def test_whatever_breaks_is_its_own_fault(says, why):
     assert one.active == NAME
 
 
-@pytest.mark.parametrize("state", [RuntimeError("boom"), [1], {1: 2}, {"a": object()}, {"a": (1,)}])
+@pytest.mark.parametrize(
+    "state",
+    [RuntimeError("boom"), [1], {1: 2}, {"a": object()}, {"a": (1,)}, {"a": "x" * 70_000}, nested(40)],
+)
 def test_a_broken_snapshot_costs_its_state_alone(state):
     one = trial()
     one.run(10)

@@ -104,6 +104,7 @@ def test_the_wheel_carries_all_five_packages_profiles_and_scenarios(wheel: Path)
         name.startswith("vigie_protocols/builtin_profiles/") and name.endswith(".yaml") for name in names
     )
     assert any(name.startswith("vigie_sim/builtin_scenarios/district/") for name in names)
+    assert "vigie_edge/sentences.fr.json" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     strangers = {name.split("/")[0] for name in names} - set(PACKAGES)
     assert all(name.endswith(".dist-info") for name in strangers), strangers
