@@ -105,7 +105,8 @@ NOT_OF_FILES = re.compile(
     r"(the|\{\}:|\w+:) (snapshot|profile) (has|is|belongs).*|.*cannot be forced here|.*another site"
     r"|.*(is no level|lamp states for|is no lamp state|conflict but show|a speed of|outside its range).*"
     r"|only the guard makes lamps.*|this loop does not write.*|the conflict monitor is.*|its input still calls.*"
-    r"|a decision in another.*|.*controller's to say|.*other controllers|.*no plausible UTC|unknown action.*"
+    r"|a decision in another.*|decisions of more than.*|.*controller's to say|.*other controllers"
+    r"|.*no plausible UTC|unknown action.*"
     r"|a reset names.*|nothing is latched.*|.* is (above|below) \{\}.*|is \{\}|no such roles.*"
 )
 # Files of the coordinator's own keys, which no gateway has.
