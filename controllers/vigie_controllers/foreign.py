@@ -5,6 +5,7 @@ finite, nothing that is the guard's or a lease's to say. Whatever breaks in it i
 alone, and the next in the list speaks. It sees the site and never the guard.
 """
 
+import copy
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -25,7 +26,7 @@ _DEEPEST = 32
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a controller of another package is built from.
+    """What a controller of another package is built from: copies of what the guard goes by.
 
     site: the loop's physical facts and limits, as the domain's model. plan: of a junction, its compiled plan.
     """
@@ -83,7 +84,9 @@ def admit_all(offered: Iterable[Offer]) -> tuple[dict[str, ControllerKind], list
 
 
 def _build(kind: ControllerKind, config: Any, domain: Domain[Any, Any]) -> "Boxed":
-    facts = Surroundings(getattr(domain, "site", None), getattr(domain.guard, "plan", None))
+    # Copies: whatever it does to them, the guard's own stay as they are.
+    site, plan = copy.deepcopy((getattr(domain, "site", None), getattr(domain.guard, "plan", None)))
+    facts = Surroundings(site, plan)
     try:
         controller = kind.build(config, facts)
     except ValueError:

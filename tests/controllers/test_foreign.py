@@ -137,6 +137,31 @@ def test_a_snapshot_of_another_build_begins_anew():
         trial().loop.restore(whole)
 
 
+JUNCTION = {
+    "phases": [{"id": 1}, {"id": 2}],
+    "channels": [{"id": "ns", "phases": [1]}, {"id": "ew", "phases": [2]}],
+    "conflicts": [["ns", "ew"]],
+}
+
+
+def test_it_cannot_reach_what_the_guard_goes_by():
+    def tamper(config, around):
+        around.plan.place.clear()
+        around.plan.min_green = around.plan.yellow = (0.0, 0.0)
+        object.__setattr__(around.site.phases[0], "yellow_s", 0.0)
+        return Says(config, around)
+
+    kind = ControllerKind("signal.mine", "signal", Config, tamper)
+    one = Trial(kind, {}, JUNCTION, {}, ["channel.ns", "channel.ew"])
+    guard = one.loop.domain.guard
+    assert (
+        guard.plan.place == {1: 0, 2: 1}
+        and min(guard.plan.yellow) == 3.0
+        and min(guard.plan.min_green) == 5.0
+    )
+    assert one.loop.domain.site.phases[0].yellow_s == guard.plan.site.phases[0].yellow_s == 3.0
+
+
 class NoStep(Says):
     step = None
 
