@@ -11,7 +11,7 @@ STOP_COST = 3.0
 """Vehicle seconds that one stop is worth."""
 LEFT_COST = 12.0
 """Vehicle seconds for a vehicle still queued at the end of the horizon."""
-PATIENCE_S = 45.0
+PATIENCE_S = 75.0
 """Red after which waiting weighs more and more."""
 IMPATIENCE_S = 22.5
 """Seconds of red beyond that for each further unit of weight."""

@@ -12,7 +12,16 @@ from tests.controllers.signals.toy import Toy, site
 from vigie_controllers.signals.learn import Learner
 from vigie_controllers.signals.model import Model, View
 from vigie_controllers.signals.plan import Plan
-from vigie_controllers.signals.predict import LEFT_COST, START_UP, STOP_COST, LanePrediction, LaneState, Rate
+from vigie_controllers.signals.predict import (
+    IMPATIENCE_S,
+    LEFT_COST,
+    PATIENCE_S,
+    START_UP,
+    STOP_COST,
+    LanePrediction,
+    LaneState,
+    Rate,
+)
 from vigie_controllers.signals.search import Search
 from vigie_controllers.signals.site import SignalSite
 from vigie_controllers.signals.words import SignalWants
@@ -121,7 +130,7 @@ def test_a_queue_behind_one_who_must_stay_red_is_no_pressure(kind: str) -> None:
 
 
 def test_who_may_stand_where_nothing_is_seen_is_served_in_time() -> None:
-    drive, toy = Drive(site(2), [("signal.adaptive", {})], step_s=1.0), Toy([0.15, 0.0], 1)
+    drive, toy = Drive(site(2), [("signal.adaptive", {})], step_s=1.0), Toy([0.15, 0.05], 1)
     greens: list[set[int]] = []
     for _ in range(600):
         toy.step(drive.now, drive.greens())
@@ -129,9 +138,9 @@ def test_who_may_stand_where_nothing_is_seen_is_served_in_time() -> None:
         drive.put({"detector.d2.0": 0, "detector.h2.0": 0}, bad=True)  # the zone at the stop line
         drive.scan()
         greens.append(drive.greens())
-    waits = [second for second in range(1, 600) if 2 in greens[second] and 2 not in greens[second - 1]]
-    assert all(later - one < 90 for one, later in itertools.pairwise(waits))
-    assert len(waits) >= 8
+    begun = [second for second in range(1, 600) if 2 in greens[second] and 2 not in greens[second - 1]]
+    # They are seen to come, and not to stand: without reckoning with them some wait until they are urgent.
+    assert max(later - one for one, later in itertools.pairwise(begun)) < 75
 
 
 def test_an_overrun_silences_it_for_a_while() -> None:
@@ -198,7 +207,8 @@ def test_the_budget_of_plans_holds() -> None:
 
 def test_a_lane_costs_what_a_second_by_second_count_gives() -> None:
     arrivals = [0.3 if 5 <= t < 15 else 0.1 for t in range(40)]
-    lane = LanePrediction(6.0, arrivals, 30.0)
+    red_s = PATIENCE_S - 4.0
+    lane = LanePrediction(6.0, arrivals, red_s)
     state = LaneState(0, 6.0, 0.0, True)
     state = lane.wait(state, 10)
     state = lane.run(state, 25, Rate(0.1, 0.5, 14), True)
@@ -213,7 +223,7 @@ def test_a_lane_costs_what_a_second_by_second_count_gives() -> None:
             cost += queue
         else:
             queue += come
-            weight = 1.0 + max(0.0, 30 + t - 45) / 22.5 if t < 10 else 1.0
+            weight = 1.0 + max(0.0, red_s + t - PATIENCE_S) / IMPATIENCE_S if t < 10 else 1.0
             cost += weight * queue + STOP_COST * come
     assert total == pytest.approx(cost + LEFT_COST * queue)
 
