@@ -29,6 +29,15 @@ def main() -> None:
 
         sys.stderr.write(f"{told_error(error)}\n")
         sys.exit(2 if isinstance(error, InputError) else 1)
+    except PermissionError as error:
+        from vigie_edge.language import say
+
+        words = say(
+            "accès refusé. Le faire comme root ou comme l'usager de l'agent.",
+            "access denied. Do it as root, or as the agent's own user.",
+        )
+        sys.stderr.write(f"{error.filename or 'vigie-edge'}: {words}\n")
+        sys.exit(1)
 
 
 @app.command()

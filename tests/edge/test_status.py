@@ -1,5 +1,6 @@
 """What a person sees of an agent at three in the morning: what is wrong first, in French or in English."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import yaml
 from tests.edge.wallclock import ROOT
 from typer.testing import CliRunner
 
-from vigie_edge.cli import app
+from vigie_edge.cli import app, main
+from vigie_edge.journal.journal import segment_name
 from vigie_edge.language import language, say
 from vigie_edge.memory.board import COUNTERS
 from vigie_edge.status import problems, show
@@ -135,6 +137,36 @@ def test_no_agent_is_told_with_what_to_look_at(
         assert ran.exit_code == 1
         assert words in ran.stderr and f"{tmp_path}/run/command: No such file" in ran.stderr
         assert "systemctl status" in ran.stderr and "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(("language", "words"), [("fr", "accès refusé"), ("en", "access denied")])
+def test_a_journal_that_may_not_be_read_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    language: str,
+    words: str,
+) -> None:
+    segment = tmp_path / "journal" / "telemetry" / segment_name(7, 1)
+    segment.parent.mkdir(parents=True)
+    segment.write_bytes(b"")
+    segment.chmod(0)
+    for folder in (segment.parent, *segment.parent.parents):
+        if folder.is_relative_to(tmp_path.parents[1]):
+            folder.chmod(0o755)
+    monkeypatch.setenv("VIGIE_LANG", language)
+    monkeypatch.setattr("sys.argv", ["vigie-edge", "journal", str(tmp_path / "journal")])
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        os.seteuid(user)
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"{segment}: {words}") and said.count("\n") == 1
 
 
 def test_a_large_gateway_shows_those_that_are_down_unless_all_are_asked_for(
