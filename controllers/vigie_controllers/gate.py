@@ -141,8 +141,10 @@ class WriteGate:
 
     def _lapse(self, now: float) -> None:
         """No scan for so long that whoever writes has written every safe value: from there it goes on."""
-        self._written = [spec.safe for spec in self.specs]
-        self._settled = [now + spec.settle_s for spec in self.specs]
+        for n, spec in enumerate(self.specs):
+            if self._written[n] != spec.safe:
+                self._written[n] = spec.safe
+                self._settled[n] = now + spec.settle_s
         self._quiet = False
 
     def _pass_all(

@@ -174,8 +174,10 @@ def _ask(config: Path, action: str, args: dict[str, Any], holder: str = "local")
         sys.stderr.write(f"{words}\n")
         sys.exit(1)
     if not answer.get("ok"):
+        from vigie_edge.french import told
+
         refused = say("refusé", "refused")
-        sys.stderr.write(f"{refused}: {answer.get('code')}: {answer.get('reason')}\n")
+        sys.stderr.write(f"{refused}: {answer.get('code')}: {told(str(answer.get('reason')))}\n")
         sys.exit(1)
     result: dict[str, Any] = answer.get("result", {})
     return result

@@ -53,7 +53,8 @@ class CommandDesk:
         except LeaseRefused as refused:
             answer = {"nonce": nonce, "ok": False, "code": refused.code, "reason": refused.reason}
         except (ValueError, KeyError, TypeError, OverflowError) as error:
-            reason = f"{type(error).__name__}: {error}"
+            # A ValueError is a sentence for people; the others say what a request lacked.
+            reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             answer = {"nonce": nonce, "ok": False, "code": "bad-request", "reason": reason[:500]}
         return json.dumps(answer).encode()
 
