@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vigie_edge import french
 from vigie_edge.journal.journal import list_segments
 from vigie_edge.journal.segment import Kind, scan_records
 from vigie_edge.language import say
@@ -90,7 +91,8 @@ def _ask(config: Path, action: str) -> dict[str, Any]:
 
     answer = ask(load_gateway(config).gateway.runtime_dir, action, {})
     if not answer.get("ok"):
-        sys.stderr.write(f"{say('refusé', 'refused')}: {answer.get('code')}: {answer.get('reason')}\n")
+        reason = french.told(str(answer.get("reason")))
+        sys.stderr.write(f"{say('refusé', 'refused')}: {answer.get('code')}: {reason}\n")
         sys.exit(1)
     result: dict[str, Any] = answer["result"]
     return result
