@@ -27,11 +27,11 @@ from vigie_edge.metrics import MetricsPort
 from vigie_edge.processes.alone import retire
 from vigie_edge.processes.child import Child
 from vigie_edge.processes.stop import leave_in_order, let_signals_in
+from vigie_edge.processes.watchdog import Watchdog
 from vigie_edge.wiring import LINKS_FILE, TROUBLE_FILE, UPLINK_FOLDER, Wiring
 
 _STOP_S = 10.0
 _TURN_S = 0.25
-WATCHDOG_STALL_S = 5.0
 _M_MMAP_THRESHOLD = -3
 _MMAP_BYTES = 128 << 10
 """glibc's own first value: named, it stays, and what a large block took goes back when it is freed."""
@@ -88,9 +88,13 @@ def share_memory(wiring: Wiring) -> None:
     gc.freeze()
 
 
-@dataclass
+@dataclass(repr=False)
 class Supervisor:
-    """One agent's supervisor."""
+    """One agent's supervisor.
+
+    Without a repr: ``signal.signal`` asks each handler for its own in every child that sets another, and this one
+    would tell all points of the gateway, seconds long, and make a private copy of every page they stand on.
+    """
 
     wiring: Wiring
     children: dict[str, Child] = field(default_factory=dict)
@@ -113,8 +117,8 @@ class Supervisor:
         self.board: Board = self.wiring.board("supervisor")
         self._notify = _NotifySocket()
         self._inherited: Callable[[], list[socket.socket | Ring | Board]] = list
-        self._progress = (-1, -1)
-        self._progress_at = clock.monotonic()
+        self._watchdog = Watchdog(clock.monotonic())
+        self._ready = False
 
     def _adopt(self) -> None:
         """Keep those of a dead supervisor's children that we would start just so; end the others."""
@@ -140,7 +144,6 @@ class Supervisor:
         answered = self.wiring.bells.supervisor
         share_memory(self.wiring)
         self._start_due()
-        self._notify.send("READY=1")
         try:
             while not self.stopping:
                 handles = [child.handle for child in self.children.values() if child.pid]
@@ -230,24 +233,19 @@ class Supervisor:
 
     def _watch(self) -> None:
         """Feed the system's watchdog only while control's scans and field's heartbeat both go on."""
-        now = clock.monotonic()
-        progress = (self.board.get("control.scans"), self.board.get("field.beat"))
-        if progress[0] != self._progress[0] and progress[1] != self._progress[1]:
-            self._progress, self._progress_at = progress, now
+        signs: dict[str, tuple[int, float | None]] = {
+            name: (self.board.get(counter), child.started if (child := self.children[name]).pid else None)
+            for name, counter in (("control", "control.scans"), ("field", "field.beat"))
+        }
+        goes_on, hung = self._watchdog.look(clock.monotonic(), signs)
+        if goes_on or self.wiring.paced:
+            if not self._ready:
+                self._ready = True
+                self._notify.send("READY=1")
             self._notify.send("WATCHDOG=1")
-        elif self.wiring.paced:
-            self._notify.send("WATCHDOG=1")
-        elif now - self._progress_at > WATCHDOG_STALL_S:
-            for name, place in (("control", 0), ("field", 1)):
-                child = self.children[name]
-                if (
-                    progress[place] == self._progress[place]
-                    and child.pid
-                    and now - child.started > WATCHDOG_STALL_S
-                ):
-                    self.log.error("no progress: killed and started again", child=name)
-                    child.signal(signal.SIGKILL)
-            self._progress_at = now
+        for name in () if self.wiring.paced else hung:
+            self.log.error("no progress: killed and started again", child=name)
+            self.children[name].signal(signal.SIGKILL)
 
     def status(self) -> dict[str, object]:
         """What local people are shown."""
