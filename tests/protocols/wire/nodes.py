@@ -61,8 +61,14 @@ def session() -> list[Publish]:
     out = sent(actions)
     for step in range(300):
         now = T0 + step
-        out += sent(node.data("jct-a", [Metric("phase", step % 8)], now))
-        out += sent(node.data("", [Metric("uptime", step)], now))
+        if step % 2:
+            out += sent(node.data("jct-a", [Metric("phase", step % 8)], now))
+            out += sent(node.data("", [Metric("uptime", step)], now))
+        else:  # the short way, which most live data take
+            for device, name in (("jct-a", "phase"), ("", "uptime")):
+                actions = node.current(device, [name], [step % 8], now, now)
+                assert actions is not None
+                out += sent(actions)
     out += sent(node.device_lost("jct-b", T0 + 400)) + sent(node.device_back("jct-b", T0 + 500))
     out += sent(node.received(TOPIC.format("NCMD"), rebirth_request(), T0 + 600))
     out += sent(node.data("jct-b", [Metric("flow", 2.5)], T0 + 700))
