@@ -114,20 +114,20 @@ class WriteGate:
         """
         asked = tuple(wanted)
         last, self._last = self._last, now
+        unwatched = False
         if last is not None and now < last:
             self._shift(now - last)
-            last = now
-        lapsed = last is not None and now - last > self._expiry_s
-        if lapsed:
+            last, unwatched = None, True
+        elif last is not None and now - last > self._expiry_s:
             self._lapse(now)
-            last = None
+            last, unwatched = None, True
         if self._quiet and asked == self._asked:
             # Nothing moves, nothing is missing: all are renewed, only the read-backs can have news.
             # (1 equals True here: the value that goes out is the one whose type was checked.)
             self._quiet_since = now
             said: dict[tuple[str, str], str] = {}
         else:
-            said = self._pass_all(now, 0.0 if last is None else now - last, lapsed, asked, readings)
+            said = self._pass_all(now, 0.0 if last is None else now - last, unwatched, asked, readings)
         if self._checks:
             said = self._check_readbacks(now, readings, said)
         if not said and not self._said:
@@ -151,7 +151,7 @@ class WriteGate:
         self,
         now: float,
         elapsed: float,
-        lapsed: bool,
+        unwatched: bool,
         wanted: tuple[Value | None, ...],
         readings: Sequence[Reading[Value]],
     ) -> dict[tuple[str, str], str]:
@@ -172,7 +172,7 @@ class WriteGate:
                 self._renewed[n] = now
                 if still and still[n] == value:
                     continue
-                goal = self._limited(n, spec, value, elapsed, lapsed, readings, said)
+                goal = self._limited(n, spec, value, elapsed, unwatched, readings, said)
                 moving = moving or goal != value
             if goal != self._written[n] or self._virgin[n]:
                 self._written[n] = goal
@@ -210,7 +210,7 @@ class WriteGate:
         spec: OutputSpec,
         value: Value,
         elapsed: float,
-        lapsed: bool,
+        unwatched: bool,
         readings: Sequence[Reading[Value]],
         said: dict[tuple[str, str], str],
     ) -> Value:
@@ -220,19 +220,19 @@ class WriteGate:
         goal = _clamp(spec, value)
         if goal != value:
             said["range", spec.name] = f"{value!r} is outside its range: {goal!r}"
-        before = self._before(n, lapsed, readings)
+        before = self._before(n, unwatched, readings)
         if spec.rate_per_s is None or before is None or isinstance(goal, str):
             return goal
         reach = spec.rate_per_s * elapsed
         return min(max(goal, before - reach), before + reach)
 
-    def _before(self, n: int, lapsed: bool, readings: Sequence[Reading[Value]]) -> float | None:
+    def _before(self, n: int, unwatched: bool, readings: Sequence[Reading[Value]]) -> float | None:
         """From where a rate counts: what was written last; at the very first what the device shows.
 
-        After a lapse also what the device shows, else the safe value, which it was given meanwhile.
+        Where the device was left unwatched, by a lapse or a reboot, what it shows comes first, too.
         """
         before = self._written[n]
-        if self._virgin[n] or lapsed:
+        if self._virgin[n] or unwatched:
             shown = next((readings[place] for m, place in self._checks if m == n), None)
             if shown is not None and shown.usable and fits(ValueType.FLOAT, shown.value):
                 before = _clamp(self.specs[n], shown.value)
@@ -261,6 +261,7 @@ class WriteGate:
         self._renewed = [None if instant is None else instant + by for instant in self._renewed]
         self._settled = [instant + by for instant in self._settled]
         self._quiet_since += by
+        self._renewed, self._quiet = self._renewals(), False
 
     # -- snapshots ------------------------------------------------------------------------------------
 

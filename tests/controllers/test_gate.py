@@ -130,6 +130,26 @@ def test_after_a_lapse_the_rate_counts_from_where_the_device_was_left(
     assert one.permit(3.0, high, shown(position)).values[0] == (99.0 if first == 100.0 else first + 1.0)
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize(
+    ("position", "quality", "first"), [(57.0, Quality.GOOD, 57.0), (57.0, Quality.BAD, 90.0)]
+)
+def test_after_a_reboot_the_rate_counts_from_what_the_device_shows(
+    quiet: bool, position: Value, quality: Quality, first: float
+) -> None:
+    one = gate(expiry_s=1.0)
+    high = (90.0, True, 3, "")
+    for scan in range(20 if quiet else 1):
+        one.permit(1000.0 + scan / 10, high, shown(90.0))
+    again = gate(expiry_s=1.0)
+    again.restore(json.loads(json.dumps(one.snapshot())))
+    for each in (one, again):
+        assert each.permit(5.0, high, shown(position, quality=quality)).values == (first, True, 3, "")
+        assert each.permit(5.5, high, shown(position)).values[0] == min(90.0, first + 1.0)
+        assert each.permit(6.0, (None,) * 4, shown()).values[1:] == (True, 3, ""), "renewed half a second ago"
+        assert each.permit(6.6, (None,) * 4, shown()).values == (50.0, False, 4, "")
+
+
 def test_a_lapse_leaves_time_before_drift_is_reported() -> None:
     one = gate(expiry_s=1.0)
     still = (50.0, True, 3, "")
