@@ -34,7 +34,7 @@ class Waiting:
 
     def update(self, now: float, plant: Engine | Cabinet, bank: DetectorBank) -> None:
         """Bring the clocks up to date after the plant's step."""
-        plan = self._plan
+        plan, version = self._plan, self.version
         self._locked |= bank.locked
         calls = bank.on | bank.recall | self._locked
         peds = (bank.ped_on | bank.ped_recall) & plan.peds
@@ -76,6 +76,8 @@ class Waiting:
                 self.ped_since[p] = now
                 self.version += 1
         self._due = due
+        # Whoever begins to wait now may be the next to be overdue: the next scan reckons with him.
+        self.due = now if self.version != version else min(self.due, due)
 
     def earliest(self, p: int) -> float | None:
         """Since when anybody has waited for a phase."""

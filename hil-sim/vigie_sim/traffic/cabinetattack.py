@@ -273,7 +273,8 @@ class _Watch:
         """Per phase: green where all its vehicle lamps are."""
         self._green_at = [-1e9] * count
         self._green = [False] * count
-        self._honest_at = 0.0
+        self._honest_at = self._read_at = 0.0
+        """Until when what was read could be wrong, or nothing was ours; since when everything is read as it is."""
         self._waits: list[float | None] = [None] * count
         self._honest: list[float | None] = [None] * count
         services = [
@@ -306,6 +307,10 @@ class _Watch:
         on = [p for p, reading in enumerate(one.states) if reading.value in (YELLOW, GREEN, F_GREEN)]
         if asked and any(not company[p] >> q & 1 for p in on for q in on):
             self._say(f"asked for {sorted(asked)} on states that cannot be")
+        if one.mood != HONEST:
+            self._read_at = float("inf")
+        elif self._read_at > one.now:
+            self._read_at = one.now
         engine = one.nodes
         for p, number in enumerate(one.ids):
             truth = engine["Phases.State"][number - 1] == GREEN
@@ -315,8 +320,8 @@ class _Watch:
                 continue
             if not truth:
                 self._say(f"phase {number} forced off though it is not green")
-            elif self._green_at[p] <= self._honest_at:
-                pass  # what was read when it began may have been wrong
+            elif self._green_at[p] <= self._read_at:
+                pass  # what was read before it began may have been wrong, so that its beginning was not seen
             elif one.now - self._green_at[p] < one.plan.min_green[p] - 1e-6:
                 self._say(f"phase {number} forced off after {one.now - self._green_at[p]:.1f} s of green")
             elif engine["Peds.State"][number - 1] in (GREEN, F_GREEN):

@@ -9,7 +9,7 @@ from tests.controllers.signals.monitor import Monitor
 from tests.controllers.signals.sites import checked, frame, inputs, one_ring, reading
 
 from vigie_controllers.signals.guard import SignalGuard
-from vigie_controllers.signals.words import Lamp, PanelMode, PhaseState, SignalWants
+from vigie_controllers.signals.words import Frame, Lamp, PanelMode, PhaseState, SignalWants
 from vigie_protocols.points import Quality, Value
 
 
@@ -101,6 +101,36 @@ def test_waiting_demand_is_served_within_the_maximum_red_against_a_hostile_contr
     assert took <= 121.0
     assert "max-red" in hand.rules
     assert not hand.monitor.faults
+
+
+@pytest.mark.parametrize("actuation", ["lamps", "cabinet"])
+def test_the_maximum_red_is_counted_although_no_reading_and_no_request_changes(actuation: str) -> None:
+    """One image stands for as long as nothing changes, and a controller may ask for the same for ever."""
+    site = checked({**one_ring(2, ped=False), "actuation": actuation})
+    guard, wants, now = SignalGuard(site), SignalWants(hold=only(1)), 0.0
+    states = (reading(3), reading(1)) if actuation == "cabinet" else ()
+    idle, busy = (
+        frame([False, seen], cabinet=states, cabinet_ped=(None,) * len(states)) for seen in (False, True)
+    )
+
+    def scan(seen: Frame) -> None:
+        nonlocal now
+        now += 1.0
+        guard.permit(now, wants, inputs(seen, guard.status))
+
+    for _ in range(60):
+        scan(idle)
+    begun = now
+    while not guard.status.overdue:
+        assert now - begun < 130.0
+        scan(busy)
+    assert now - begun > 100.0
+    for _ in range(10):
+        scan(idle)
+    begun = now
+    while guard.status.phases[1].waiting is not None and actuation == "cabinet":
+        assert now - begun < 10.0, "demand that is gone is forgotten, too"
+        scan(idle)
 
 
 def test_pedestrians_are_served_too_although_their_phase_is_green() -> None:
