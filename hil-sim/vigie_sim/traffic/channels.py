@@ -147,7 +147,8 @@ class LampMap:
     """Turns lamps into link states for SUMO.
 
     A green link shows ``g`` while a foe it must give way to is open or was so ``YIELD_TAIL_S`` ago, else
-    ``G``: the lamp is the same, but SUMO needs to know who has right of way.
+    ``G``: the lamp is the same, but SUMO needs to know who has right of way. Likewise ``y`` and ``Y``: with ``y`` for
+    both, who turns across no longer gives way to those who go straight on in the yellow, and they collide.
     """
 
     def __init__(self, head: SignalHead) -> None:
@@ -171,10 +172,10 @@ class LampMap:
         for group, lamp in zip(self._head.groups, key, strict=True):
             for link in group.links:
                 letters[link] = self._letter(link, lamp, group.pedestrian)
-                if letters[link] == "G" and link in self._foes:
+                if letters[link] in "GY" and link in self._foes:
                     last = max(self._last_open[foe] for foe in self._foes[link])
                     if now - last < YIELD_TAIL_S:
-                        letters[link] = "g"
+                        letters[link] = letters[link].lower()
                         if not going.intersection(self._foes[link]):
                             settled = max(settled, last + YIELD_TAIL_S)
         state = "".join(letters)
@@ -197,7 +198,7 @@ class LampMap:
         if lamp in (Lamp.GREEN, Lamp.FLASH_GREEN):
             return "G"
         if lamp == Lamp.YELLOW:
-            return "y"
+            return "Y"
         if lamp == Lamp.FLASH_RED:
             return "s"
         if lamp in (Lamp.FLASH_YELLOW, Lamp.DARK):

@@ -93,6 +93,7 @@ def played(field: TrafficField, junction: Junction, second: float) -> tuple[str,
 
 def test_lamps_become_the_links_that_the_program_would_show() -> None:
     field = district_field()
+    seen: set[str] = set()
     for junction in field.junctions:
         lamp_map = LampMap(junction.head)
         foes = {
@@ -102,14 +103,16 @@ def test_lamps_become_the_links_that_the_program_would_show() -> None:
             wanted, lamps = played(field, junction, float(second))
             shown = lamp_map.state(lamps, float(second))
             assert shown.lower() == wanted.lower()
+            seen |= set(shown)
             for link, letter in enumerate(shown):
-                if letter == "G":
+                if letter in "GY":
                     assert all(shown[foe] == "r" for foe in foes[link]), "who may have to yield must know it"
+    assert seen >= set("gGyY"), "in yellow too, some go first and some give way"
 
 
 @pytest.mark.parametrize(
     ("lamp", "letters"),
-    [(Lamp.FLASH_RED, {"s"}), (Lamp.DARK, {"o", "O"}), (Lamp.RED, {"r"}), (Lamp.YELLOW, {"y"})],
+    [(Lamp.FLASH_RED, {"s"}), (Lamp.DARK, {"o", "O"}), (Lamp.RED, {"r"}), (Lamp.YELLOW, {"y", "Y"})],
 )
 def test_every_lamp_has_a_meaning_for_the_physics(
     intersections: dict[str, Junction], lamp: Lamp, letters: set[str]
