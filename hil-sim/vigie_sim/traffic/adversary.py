@@ -65,6 +65,8 @@ class Adversary:
         self.wants: SignalWants | None = SignalWants()
         self.lamps: tuple[int, ...] = tuple(0 for _ in self.site.channels)
         self.eager = seed % 8 != 0
+        self.restless = seed % 7 != 3
+        """Whether something changes nearly all the time; else request and image stand for long."""
         self.restarts, self.breaks = restarts, breaks
         self.frame = self._frame(())
         self.scans = self.restarted = 0
@@ -80,8 +82,8 @@ class Adversary:
         dice = self.dice
         for _ in range(scans):
             luck = dice.random()
-            if luck < 0.25:
-                self._mutate(luck * 4)
+            if luck < (0.25 if self.restless else 0.01):
+                self._mutate(luck * 4 if self.restless else dice.random())
             elif luck > 0.95 and (self.fault or self.panel):
                 self.fault, self.panel = False, 0
                 self.frame = self._frame(())
