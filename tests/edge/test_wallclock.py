@@ -5,7 +5,8 @@ import socket
 import urllib.request
 from pathlib import Path
 
-from tests.edge.wallclock import Agent, WaterSite, until, water_agent, water_gateway
+import yaml
+from tests.edge.wallclock import Agent, WaterSite, outputs, until, water_agent, water_gateway
 
 
 def test_it_reads_decides_writes_and_beats(tmp_path: Path) -> None:
@@ -162,3 +163,35 @@ def test_it_starts_without_its_devices(tmp_path: Path) -> None:
         assert agent.stop() == 0
     finally:
         agent.end()
+
+
+def test_a_write_that_was_cut_short_by_the_stop_is_made_good(tmp_path: Path) -> None:
+    gate = "basin/gate.command"
+    with WaterSite() as site:
+        file = water_gateway(tmp_path, site)
+        data = yaml.safe_load(file.read_text())
+        for link in data["links"].values():
+            link["timeout_s"] = 10.0
+        file.write_text(yaml.safe_dump(data))
+        agent = Agent(file)
+        try:
+            agent.start()
+            until(lambda: float(site.values()[gate]) == 100.0)
+            # One write is under way and is not answered; the next one, of the very safe value, waits for it.
+            site.stalled = True
+            given = agent.ask("lease.take", forces={gate: 99.5}, reason="test", ttl_s=600)
+            assert given["ok"], given
+            until(lambda: float(outputs(agent)[gate]) == 99.5)
+            freed = agent.ask("lease.release", id=given["result"]["id"])
+            assert freed["ok"], freed
+            until(lambda: float(outputs(agent)[gate]) == 100.0)
+            begun = agent.counters()["field.beat"]
+            until(lambda: agent.counters()["field.beat"] > begun + 2)
+            assert agent.process is not None
+            agent.process.terminate()
+            site.stalled = False
+            assert agent.process.wait(60) == 0
+            until(lambda: float(site.values()[gate]) == 100.0)
+        finally:
+            site.stalled = False
+            agent.end()

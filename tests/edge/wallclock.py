@@ -44,7 +44,7 @@ class WaterSite:
     """Station and basin on sockets, stepped in real time by a thread of their own.
 
     level: metres in the wet well, as the test wants it. steps: how often the devices were stepped. frozen: they
-    answer and nothing moves.
+    answer and nothing moves. stalled: they take what comes and answer nothing until it ends.
     """
 
     def __init__(self, seed: int = 1) -> None:
@@ -58,7 +58,7 @@ class WaterSite:
             ModbusRig("basin", builtin_profile("retention-basin"), self.basin),
         ]
         self.level = 1.5
-        self.frozen = False
+        self.frozen = self.stalled = False
         self.steps = 0
         self.endpoints: list[str] = []
         self._ready = threading.Event()
@@ -70,6 +70,8 @@ class WaterSite:
         begun = last = time.monotonic()
         try:
             while not self._stop.is_set():
+                while self.stalled and not self._stop.is_set():
+                    time.sleep(0.005)  # the servers stand still with their loop
                 now = time.monotonic()
                 seconds, last = now - last, now
                 if not self.frozen:

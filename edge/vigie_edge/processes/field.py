@@ -240,6 +240,11 @@ class FieldState:
             for place, value in self._telling.changed(values, now)
         ]
 
+    def forget_told(self) -> None:
+        """Nothing is known of what the devices were told: all of it is to be told again."""
+        for place in range(len(self.plan.outputs)):
+            self._telling.forget(place)
+
     async def write(self, changes: Sequence[Change]) -> dict[str, int]:
         """Write changes, all links at once, each link in order; returns messages sent per device."""
         by_link: dict[str, list[Change]] = {}

@@ -31,6 +31,8 @@ FIRST_S = 1.0
 """A device is told as down only after it had so long to answer for the first time."""
 LAST_WRITE_S = 1.5
 """Seconds field takes at most, when told to stop, to leave every output at its safe value."""
+LAST_TRY_S = 0.4
+"""Seconds for one attempt at it: a device that was stopped in the middle of a request may need a second one."""
 
 
 class LinkWriter:
@@ -126,11 +128,19 @@ class WallField:
 
     async def _leave(self) -> None:
         """Nobody drives the outputs from here on: leave them at their safe values, then let go of the devices."""
-        try:
-            async with asyncio.timeout(LAST_WRITE_S):
-                await self.state.write(self.state.changes(self.wiring.plan.safe, clock.utc_now()))
-        except TimeoutError:
-            pass  # a device that does not answer is left to its own watchdog
+        self.state.forget_told()  # what still waited, or was being written, may not have reached its device
+        end = clock.monotonic() + LAST_WRITE_S
+        while clock.monotonic() < end:
+            changes = self.state.changes(self.wiring.plan.safe, clock.utc_now())
+            if not changes:
+                break
+            try:
+                async with asyncio.timeout(LAST_TRY_S):
+                    await self.state.write(changes)
+            except TimeoutError:
+                self.state.forget_told()
+            await asyncio.sleep(0.02)
+        # A device that answered none of it is left to its own watchdog.
         for driver in self.state.drivers.values():
             await driver.close()
 
