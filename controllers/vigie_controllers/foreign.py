@@ -21,6 +21,8 @@ MOST_WORDS = 4000
 """Characters of all decisions of one scan: what is said goes through a ring of bounded size."""
 MOST_STATE = 64 << 10
 """Bytes of a snapshot as JSON: those of all loops share one slot."""
+MOST_FAULT = 300
+"""Characters of what broke: it is kept in snapshots and said once."""
 _DEEPEST = 32
 
 
@@ -92,7 +94,7 @@ def _build(kind: ControllerKind, config: Any, domain: Domain[Any, Any]) -> "Boxe
     except ValueError:
         raise
     except Exception as error:
-        raise ValueError(f"params: cannot be built: {type(error).__name__}: {error}") from error
+        raise ValueError(f"params: cannot be built: {_told(error)}") from error
     for word in ("step", "snapshot", "restore"):
         if not callable(getattr(controller, word, None)):
             raise ValueError(f"params: {type(controller).__name__} is not a Controller: it has no {word}")
@@ -118,7 +120,10 @@ class Boxed:
 
     def step(self, now: float, inputs: Any) -> Any:
         """What it wants, or None; raises ValueError when that is not the domain's words, whole and finite."""
-        wanted = self._inner.step(now, inputs)
+        try:
+            wanted = self._inner.step(now, inputs)
+        except Exception as error:
+            raise ValueError(_told(error)) from error
         if wanted is None:
             return None
         try:
@@ -133,7 +138,8 @@ class Boxed:
         said = wanted.decisions
         if any(one.source != self._kind for one in said):
             raise ValueError("a decision in another's name")
-        if sum(len(one.subject) + len(one.what) + len(one.reason) for one in said) > MOST_WORDS:
+        words = sum(len(one.source) + len(one.subject) + len(one.what) + len(one.reason) for one in said)
+        if words > MOST_WORDS:
             raise ValueError(f"decisions of more than {MOST_WORDS} characters in one scan")
         self._domain.merge(wanted, self._silent)  # rows of another length raise here, and not in the guard
         return wanted
@@ -143,7 +149,7 @@ class Boxed:
         try:
             state = self._inner.snapshot()
         except Exception as error:  # noqa: BLE001 - a snapshot is taken between scans, which go on
-            return {"fault": f"snapshot: {type(error).__name__}: {error}"}
+            return {"fault": f"snapshot: {_told(error)}"}
         if not isinstance(state, dict) or not _plain(state):
             return {"fault": "snapshot: not plain JSON values in a dict"}
         if len(json.dumps(state)) > MOST_STATE:
@@ -156,7 +162,15 @@ class Boxed:
         try:
             self._inner.restore(inner)
         except Exception as error:
-            raise ValueError(f"{self._kind}: {type(error).__name__}: {error}") from error
+            raise ValueError(f"{self._kind}: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    """What broke, in few words; an error that cannot even be told costs nothing either."""
+    try:
+        return f"{type(error).__name__}: {error}"[:MOST_FAULT]
+    except Exception:  # noqa: BLE001 - its text is foreign code, too
+        return type(error).__name__[:MOST_FAULT]
 
 
 def _checker(words: type) -> type[BaseModel]:

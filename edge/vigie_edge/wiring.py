@@ -23,9 +23,9 @@ from vigie_protocols.localsocket import SOCKET_NAME
 LINKS_FILE = "field/links.json"
 """In a folder of field's own below the runtime directory."""
 UPLINK_FOLDER = "uplink"
+"""Of the uplink's own, below the state directory: what was acknowledged, which commands were taken."""
 TROUBLE_FILE = "trouble"
 """In it, why the uplink has no link to its broker; empty while it has one."""
-"""Of the uplink's own, below the state directory: what was acknowledged, which commands were taken."""
 RING_BYTES = 4 << 20
 RING_WAIT_S = 30.0
 """Wall seconds a full ring may hold lock-step up; outside lock-step nobody waits."""

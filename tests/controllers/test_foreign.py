@@ -1,5 +1,6 @@
 """Controllers of other packages: what may come in, and that nothing they say can harm guard or scan."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -53,6 +54,13 @@ class Says:
         self.state = {"n": state["n"]}
 
 
+class Untold(Exception):
+    """An error whose text is one more error."""
+
+    def __str__(self):
+        raise RuntimeError
+
+
 KIND = ControllerKind(NAME, "water", Config, Says)
 
 
@@ -94,6 +102,8 @@ def test_it_speaks_and_the_guard_decides():
             replace(GOOD, decisions=(Decision(NAME, "well", "start", "x" * 5000),)),
             "more than 4000 characters",
         ),
+        (replace(GOOD, decisions=(Decision(NAME, "", "", ""),) * 500), "more than 4000 characters"),
+        (Untold(), "Untold"),
     ],
 )
 def test_whatever_breaks_is_its_own_fault(says, why):
@@ -109,6 +119,16 @@ def test_whatever_breaks_is_its_own_fault(says, why):
     mine(one).says = GOOD
     one.run(1)
     assert one.active == NAME
+
+
+def test_what_it_says_of_its_fault_is_bounded():
+    one = trial()
+    mine(one).says = RuntimeError("x" * 100_000)
+    one.run(3)
+    (fault,) = (row for row in one.decisions if row.what == "controller-fault")
+    assert len(fault.reason) < 400
+    mine(one).state = RuntimeError("x" * 100_000)
+    assert len(json.dumps(one.loop.snapshot()["controllers"])) < 1000
 
 
 @pytest.mark.parametrize(

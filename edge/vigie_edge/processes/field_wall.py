@@ -32,7 +32,7 @@ FIRST_S = 1.0
 LAST_WRITE_S = 1.5
 """Seconds field takes at most, when told to stop, to leave every output at its safe value."""
 LAST_TRY_S = 0.4
-"""Seconds for one attempt at it: a device that was stopped in the middle of a request may need a second one."""
+"""Seconds for one attempt at one device: stopped in the middle of a request, it may need a second one."""
 
 
 class LinkWriter:
@@ -129,20 +129,33 @@ class WallField:
     async def _leave(self) -> None:
         """Nobody drives the outputs from here on: leave them at their safe values, then let go of the devices."""
         self.state.forget_told()  # what still waited, or was being written, may not have reached its device
-        end = clock.monotonic() + LAST_WRITE_S
-        while clock.monotonic() < end:
-            changes = self.state.changes(self.wiring.plan.safe, clock.utc_now())
-            if not changes:
-                break
-            try:
-                async with asyncio.timeout(LAST_TRY_S):
-                    await self.state.write(changes)
-            except TimeoutError:
-                self.state.forget_told()
-            await asyncio.sleep(0.02)
+        rows: dict[str, dict[str, list[Change]]] = {}
+        for change in self.state.changes(self.wiring.plan.safe, clock.utc_now()):
+            link, device = self.state.link_of(change.index), self.wiring.plan.points[change.index].device
+            rows.setdefault(link, {}).setdefault(device, []).append(change)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WRITE_S):
+                await asyncio.gather(
+                    *(self._leave_link(link, list(of.values())) for link, of in rows.items())
+                )
         # A device that answered none of it is left to its own watchdog.
         for driver in self.state.drivers.values():
             await driver.close()
+
+    async def _leave_link(self, link: str, waiting: list[list[Change]]) -> None:
+        """Device by device, so that a slow or silent one keeps none of its line from its safe values."""
+        while waiting:
+            mine = waiting.pop(0)
+            try:
+                async with asyncio.timeout(LAST_TRY_S):
+                    report = await self.state.write_link(link, mine)
+            except TimeoutError:
+                waiting.append(mine)
+                continue
+            failed = {result.index for result in report.results if not result.ok}
+            if failed:
+                waiting.append([change for change in mine if change.index in failed])
+                await asyncio.sleep(0.02)
 
     def _answer_bell(self) -> None:
         self.wiring.bells.field.answer()
