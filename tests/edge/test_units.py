@@ -1,6 +1,7 @@
 """The systemd side: units that systemd takes, READY, a watchdog fed by progress alone, STOPPING."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from tests.edge.wallclock import ROOT, Agent, WaterSite, until, water_gateway
+
+from vigie_edge.processes.child import MAX_BACKOFF_S
+from vigie_edge.processes.watchdog import STALL_S, START_S
 
 UNITS = ROOT / "firmware-config" / "systemd"
 
@@ -27,6 +31,11 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
             [analyze, "verify", str(tmp_path / name)], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0 and "Unknown" not in done.stderr, done.stderr
+
+
+def test_systemd_waits_longer_than_the_supervisor() -> None:
+    told = re.search(r"^WatchdogSec=(\d+)$", (UNITS / "vigie-edge@.service").read_text(), re.MULTILINE)
+    assert told is not None and int(told[1]) > STALL_S + MAX_BACKOFF_S + START_S
 
 
 def test_the_watchdog_is_fed_by_progress_alone(tmp_path: Path) -> None:
