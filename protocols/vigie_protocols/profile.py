@@ -298,21 +298,25 @@ class Profile(Strict):
                         f"point {decl.name!r} is declared twice", "Rename one.", "points", place, "name"
                     )
                 names[decl.name] = decl
+        followed: set[str] = set()
         for place, spec in enumerate(self.points):
-            if spec.read_back is not None and spec.read_back.replace("{i}", str(spec.first)) not in names:
-                raise wrong(
-                    f"no point {spec.read_back!r}", "Name a point of here.", "points", place, "read_back"
-                )
-            if spec.counter is not None:
-                counter = names.get(spec.counter.replace("{i}", str(spec.first)))
-                if counter is None or counter.type is not ValueType.UINT or counter.counts is not None:
-                    raise wrong(
-                        f"no uint point {spec.counter!r}",
-                        "Name the device's counter.",
-                        "points",
-                        place,
-                        "counter",
-                    )
+            for number in range(spec.first, spec.first + (spec.repeat or 1)):
+                if spec.read_back is not None:
+                    shown = spec.read_back.replace("{i}", str(number))
+                    if shown not in names:
+                        raise wrong(
+                            f"no point {shown!r}", "Name a point of here.", "points", place, "read_back"
+                        )
+                if spec.counter is not None:
+                    counted = spec.counter.replace("{i}", str(number))
+                    counter, at = names.get(counted), ("points", place, "counter")
+                    if counter is None or counter.type is not ValueType.UINT or counter.counts is not None:
+                        raise wrong(f"no uint point {counted!r}", "Name the device's counter.", *at)
+                    if counted in followed:
+                        raise wrong(
+                            f"{counted!r} is followed twice", "Give each point a counter of its own.", *at
+                        )
+                    followed.add(counted)
         self._check_watchdog(names)
         return self
 

@@ -49,6 +49,8 @@ TRANSIENT_CODES: Final = frozenset(
 )
 _STROKE: Final = re.compile(r"(?<!&)/")
 _NUMBERED: Final = re.compile(r"\d+:")
+_WHOLE_PATH: Final = 0xFFFFFFFF
+"""No element of a path is left: another number means that it goes on in another server."""
 UNSTAMPED: Final = ua.StatusCodes.BadWriteNotSupported
 """The answer of servers that take a value but not a source timestamp with it."""
 TOO_MANY: Final = ua.StatusCodes.BadTooManyOperations
@@ -85,6 +87,16 @@ def browse_path(path: str, namespace: int) -> Any:
         return ua.RelativePath.from_string("/" + "/".join(names))
     except (ValueError, ua.UaError) as error:
         raise PermanentError(f"{path!r} is no browse path: {error}") from None
+
+
+def _one_end(result: Any) -> Any:
+    """The node of a translated path; a path that fits several names none: a written point must not be a guess."""
+    ends = {
+        ua.NodeId(one.TargetId.Identifier, one.TargetId.NamespaceIndex, one.TargetId.NodeIdType)
+        for one in result.Targets
+        if one.RemainingPathIndex == _WHOLE_PATH
+    }
+    return ends.pop() if len(ends) == 1 else None
 
 
 class ReadRequest:
@@ -145,14 +157,11 @@ class Session:
         return int(known.index(uri))
 
     async def translate(self, paths: Sequence[Any]) -> list[Any]:
-        """The NodeId at the end of each path from the Objects folder, None where there is nothing."""
+        """The NodeId at the end of each path from the Objects folder, None where there is nothing, or more than one."""
         start = ua.NodeId(ua.ObjectIds.ObjectsFolder)
         asked = [ua.BrowsePath(StartingNode=start, RelativePath=path) for path in paths]
         results = await _ours(self._ua.session.translate_browsepaths_to_nodeids(asked), "browse")
-        ends = [
-            row.Targets[0].TargetId if row.StatusCode.is_good() and row.Targets else None for row in results
-        ]
-        return [end and ua.NodeId(end.Identifier, end.NamespaceIndex, end.NodeIdType) for end in ends]
+        return [_one_end(row) if row.StatusCode.is_good() else None for row in results]
 
     async def read(self, request: ReadRequest) -> list[Got]:
         """One Read service call: a result per node."""

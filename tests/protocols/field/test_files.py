@@ -77,6 +77,14 @@ def test_edges_follow_the_devices_own_counter(tmp_path):
     ]
 
 
+def test_each_point_of_a_row_needs_its_own_counter(tmp_path):
+    counted = PROFILE.replace("edges: true", 'edges: true, counter: "pump.{i}.starts"')
+    counted += '  - {name: "pump.{i}.starts", type: uint, repeat: 1, modbus: {table: input, address: 8}}\n'
+    write(tmp_path, pump=counted)
+    (one,) = problems(load_profile, tmp_path / "pump.yaml")
+    assert one.field == "points.1.counter" and "'pump.2.starts'" in one.reason
+
+
 def test_every_error_at_once_with_its_line(tmp_path):
     bad = GATEWAY.replace("lat: 45.5", "lat: 95").replace("port: 1502", "prot: 1502").replace("gw-1", "GW 1")
     found = problems(load_gateway, write(tmp_path, gateway=bad, pump=PROFILE))
@@ -108,6 +116,8 @@ def test_every_error_at_once_with_its_line(tmp_path):
         ("repeat: 2, modbus", "modbus", 8, "points.1.name", "{i}"),
         ("edges: true", "counter: level, edges: true", 8, "points.1.counter", "no uint point"),
         ("edges: true", "counter: heartbeat", 8, "points.1.counter", "without edges"),
+        ("edges: true", "counter: heartbeat, edges: true", 8, "points.1.counter", "followed twice"),
+        ("safe: false, repeat: 2", "safe: false, repeat: 3", 10, "points.2.read_back", "'pump.3.run'"),
     ],
 )
 def test_profile_errors(tmp_path, old, new, line, field, says):

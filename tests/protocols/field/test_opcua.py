@@ -96,6 +96,11 @@ class Cabinet:
         self.speed = await pump.add_variable(index, "Speed", 0.0)
         self.flags = await pump.add_variable(index, "Flags", [True, False])
         await self.speed.set_writable()
+        for name in ("one", "other"):
+            twin = await station.add_variable(
+                ua.NodeId(f"twin.{name}", index), ua.QualifiedName("Twin", index), 1.0
+            )
+            await twin.set_writable()
         space = self.server.iserver.aspace
         write = space.write_attribute_value
 
@@ -255,6 +260,7 @@ points:
   - {name: speed, type: float, writable: true, safe: 0, stale_s: 3600, opcua: {node: "Pump&/A/Speed"}}
   - {name: "flag.{i}", type: bool, repeat: 2, stale_s: 3600, opcua: {node: "NUMBER:Pump&/A/Flags", index: 0}}
   - {name: lost, type: float, stale_s: 3600, opcua: {node: "Pump&/B/Speed"}}
+  - {name: twin, type: float, writable: true, safe: 0, stale_s: 3600, opcua: {node: Twin}}
 """
 
 
@@ -276,9 +282,10 @@ def test_nodes_are_found_by_their_browse_paths(cabinet, tmp_path):
             seen = {index: reading for answer in answers for index, reading in answer.readings()}
             assert seen[at["level"]].value == 1.5
             assert [seen[at["flag.1"]].value, seen[at["flag.2"]].value] == [True, False]
-            # a path that leads nowhere costs its own point
+            # a path that leads nowhere, or to two nodes, costs its own point
             bad = [point for point, place in at.items() if seen[place].quality is Quality.BAD]
-            assert bad == ["lost"]
+            assert bad == ["lost", "twin"]
+            assert not (await driver.write([Change(at["twin"], 2.0, 1.0)])).results[0].ok
             report = await driver.write([Change(at["speed"], 42.0, 1.0)])
             assert report.results[0].ok
             assert await cabinet.speed.read_value() == 42.0
