@@ -1,6 +1,8 @@
 """What a person sees of an agent at three in the morning: what is wrong first, in French or in English."""
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,23 +141,28 @@ def test_no_agent_is_told_with_what_to_look_at(
         assert "systemctl status" in ran.stderr and "Traceback" not in ran.stderr
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users can enter, whatever stands above pytest's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.parametrize(("language", "words"), [("fr", "accès refusé"), ("en", "access denied")])
 def test_a_journal_that_may_not_be_read_is_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
     language: str,
     words: str,
+    open_folder: Path,
 ) -> None:
-    segment = tmp_path / "journal" / "telemetry" / segment_name(7, 1)
+    segment = open_folder / "journal" / "telemetry" / segment_name(7, 1)
     segment.parent.mkdir(parents=True)
     segment.write_bytes(b"")
     segment.chmod(0)
-    for folder in (segment.parent, *segment.parent.parents):
-        if folder.is_relative_to(tmp_path.parents[1]):
-            folder.chmod(0o755)
     monkeypatch.setenv("VIGIE_LANG", language)
-    monkeypatch.setattr("sys.argv", ["vigie-edge", "journal", str(tmp_path / "journal")])
+    monkeypatch.setattr("sys.argv", ["vigie-edge", "journal", str(open_folder / "journal")])
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)
