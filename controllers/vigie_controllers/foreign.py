@@ -22,7 +22,7 @@ MOST_WORDS = 4000
 MOST_STATE = 64 << 10
 """Bytes of a snapshot as JSON: those of all loops share one slot."""
 MOST_FAULT = 300
-"""Characters of what broke: it is kept in snapshots and said once."""
+"""Characters of what broke: it is kept in snapshots and said when it begins."""
 _DEEPEST = 32
 
 

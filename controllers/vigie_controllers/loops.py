@@ -368,7 +368,8 @@ class GuardedLoop(Generic[I, O]):
         return wanted, active
 
     def _note_fault(self, place: int, fault: str, decisions: list[Decision]) -> None:
-        if fault != self._faults[place]:
+        """Told when it begins; a reason that is another in every scan would fill the journal."""
+        if not self._faults[place]:
             self._faults[place] = fault
             decisions.append(Decision(self.kinds[place].name, self.name, "controller-fault", fault))
 

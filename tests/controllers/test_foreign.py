@@ -131,6 +131,16 @@ def test_what_it_says_of_its_fault_is_bounded():
     assert len(json.dumps(one.loop.snapshot()["controllers"])) < 1000
 
 
+def test_a_fault_that_is_another_in_every_scan_is_told_once():
+    one = trial()
+    for number in range(5):
+        mine(one).says = RuntimeError(f"number {number}")
+        one.run(1)
+    assert [row.reason for row in one.decisions if row.what == "controller-fault"] == [
+        "ValueError: RuntimeError: number 0"
+    ]
+
+
 @pytest.mark.parametrize(
     "state",
     [RuntimeError("boom"), [1], {1: 2}, {"a": object()}, {"a": (1,)}, {"a": "x" * 70_000}, nested(40)],
