@@ -77,7 +77,7 @@ class Events:
         self._names = tuple(one.id for one in site.detectors)
         count = len(plan.ids)
         self.values: list[float | None] = [None] * len(site.detectors)
-        self._failed: Mapping[str, str] = {}
+        self.failed: Mapping[str, str] = {}
         self._phases: tuple[PhaseStatus, ...] = tuple(PhaseStatus(number) for number in plan.ids)
         self._lamps: list[int] = [0] * len(self._overlaps)
         self._over: list[float | None] = [None] * len(self._overlaps)
@@ -113,7 +113,7 @@ class Events:
         self._reasons(out, now, decisions)
         if values != self.values:
             self._switched(out, now, values)
-        if failed is not self._failed:
+        if failed is not self.failed:
             self._faults(out, now, failed)
         self._unit(out, now, frame, status)
         self._claims(out, now, frame, decisions)
@@ -262,7 +262,7 @@ class Events:
 
     def _faults(self, out: list[Event], now: float, failed: Mapping[str, str]) -> None:
         for k, name in enumerate(self._names):
-            was, why = self._failed.get(name), failed.get(name)
+            was, why = self.failed.get(name), failed.get(name)
             if was == why or not self._told[k]:
                 continue
             button, parameter = self._rows[k]
@@ -272,7 +272,7 @@ class Events:
                 out.append(Event(now, Code.BUTTON_FAILED, parameter))
             else:
                 out.append(Event(now, _FAULTS.get(why, Code.DETECTOR_FAULT), parameter))
-        self._failed = failed
+        self.failed = failed
 
     def _unit(self, out: list[Event], now: float, frame: Frame, status: Status) -> None:
         if status.mode in ("run", "all-red", "closing", "takeover"):
@@ -309,7 +309,7 @@ class Events:
         """The exact state, for replay."""
         return {
             "values": list(self.values),
-            "failed": dict(self._failed),
+            "failed": dict(self.failed),
             "phases": [
                 [
                     int(one.state),
@@ -336,7 +336,7 @@ class Events:
 
     def resume(self, state: State) -> None:
         """Take up an exact state."""
-        self.values, self._failed = list(state["values"]), dict(state["failed"])
+        self.values, self.failed = list(state["values"]), dict(state["failed"])
         self._phases = tuple(
             PhaseStatus(number, PhaseState(row[0]), row[1], Ped(row[2]), *row[3:])
             for number, row in zip(self._plan.ids, state["phases"], strict=True)

@@ -30,7 +30,6 @@ class Observer:
         self._status: Status | None = None
         self._frame: Frame | None = None
         self._asked = Ask()
-        self._failed: object = None
         self._due = -1e18
         self._red_due = 0.0
         self._ends: float | None = None
@@ -55,8 +54,8 @@ class Observer:
         self._status, self._frame, self._asked = status, frame, asked
         utc = clock.value if 0.0 <= clock.value < 1e11 else 0.0
         values, failed = guard.bank.values, guard.bank.failed
-        seen = values != self._events.values or failed is not self._failed
-        self._failed = failed
+        # By what it holds: a restored bank holds the same in another dictionary, and must be no news.
+        seen = values != self._events.values or failed != self._events.failed
         events = self._events.look(now, frame, values, status, lamps, failed, decisions, asked)
         if events:
             self._figures.take(events)
@@ -112,5 +111,5 @@ class Observer:
         self._figures.resume(state["figures"])
         self._red_due, self._ends = state["red_due"], state["ends"]
         self.latest, self.latest_utc = dict(state["latest"]), state["latest_utc"]
-        self._status = self._frame = self._failed = None
+        self._status = self._frame = None
         self._due = -1e18
