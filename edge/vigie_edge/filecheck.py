@@ -43,7 +43,7 @@ def _hidden(document: Document, file: Path) -> Iterator[Problem]:
     links = links if isinstance(links, dict) else {}
     further = data.get("profiles")
     folders = profile_folders(file.resolve().parent / further if isinstance(further, str) else None, file)
-    profiles: dict[str, Profile] = {}
+    profiles: dict[str, Profile | None] = {}
     points: list[PointDecl] = []
     whole: set[str] = set()
     for place, device in enumerate(_rows(data.get("devices"))):
@@ -54,9 +54,10 @@ def _hidden(document: Document, file: Path) -> Iterator[Problem]:
             yield problem_at(document, ("devices", place, "link"), reason, "Name one of links.")
         if isinstance(kind, str):
             yield from take_profile(document, place, kind, folders, profiles)
-            if kind in profiles and isinstance(name, str) and name not in whole:
+            profile = profiles.get(kind)
+            if profile is not None and isinstance(name, str) and name not in whole:
                 whole.add(name)
-                points += profiles[kind].expand(name)
+                points += profile.expand(name)
     kinds, flaws = _packages(document, data.get("packages"))
     yield from flaws or ()
     for one in _loops(document, _rows(data.get("loops")), points, whole, kinds):

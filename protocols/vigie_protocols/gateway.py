@@ -285,7 +285,7 @@ def load_gateway(file: Path) -> Configuration:
     document = read_yaml(file)
     gateway = validate(document, Gateway, {"base": file.resolve().parent})
     folders = profile_folders(gateway.profiles, file)
-    profiles: dict[str, Profile] = {}
+    profiles: dict[str, Profile | None] = {}
     problems: list[Problem] = []
     for place, device in enumerate(gateway.devices):
         problems.extend(take_profile(document, place, device.profile, folders, profiles))
@@ -295,7 +295,8 @@ def load_gateway(file: Path) -> Configuration:
             problems.append(problem_at(document, ("devices", place, "link"), reason, "Take another link."))
     if problems:
         raise InputError(problems)
-    return Configuration(file, gateway, profiles, tuple(gateway_points(gateway, profiles)))
+    good = {name: profile for name, profile in profiles.items() if profile is not None}
+    return Configuration(file, gateway, good, tuple(gateway_points(gateway, good)))
 
 
 def problem_at(document: Document, place: Place, reason: str, remedy: str) -> Problem:
@@ -308,9 +309,12 @@ def problem_at(document: Document, place: Place, reason: str, remedy: str) -> Pr
 
 
 def take_profile(
-    document: Document, place: int, name: str, folders: Sequence[Path], profiles: dict[str, Profile]
+    document: Document, place: int, name: str, folders: Sequence[Path], profiles: dict[str, Profile | None]
 ) -> list[Problem]:
-    """Put the profile that device ``place`` names into ``profiles``; what is wrong with it, or with its name."""
+    """Put the profile that device ``place`` names into ``profiles``; what is wrong with it, or with its name.
+
+    One that is wrong stands there as None: it is read and told once, however many devices name it.
+    """
     if name in profiles:
         return []
     path = find_profile(name, folders)
@@ -322,5 +326,6 @@ def take_profile(
     try:
         profiles[name] = load_profile(path)
     except InputError as error:
+        profiles[name] = None
         return list(error.problems)
     return []

@@ -85,6 +85,12 @@ def test_each_point_of_a_row_needs_its_own_counter(tmp_path):
     assert one.field == "points.1.counter" and "'pump.2.starts'" in one.reason
 
 
+def test_a_wrong_profile_is_told_once_however_many_devices_name_it(tmp_path):
+    wrong = PROFILE.replace("safe: false", "safe: 3")
+    (one,) = problems(load_gateway, write(tmp_path, gateway=GATEWAY, pump=wrong))
+    assert one.field == "points.2.safe"
+
+
 def test_every_error_at_once_with_its_line(tmp_path):
     bad = GATEWAY.replace("lat: 45.5", "lat: 95").replace("port: 1502", "prot: 1502").replace("gw-1", "GW 1")
     found = problems(load_gateway, write(tmp_path, gateway=bad, pump=PROFILE))
