@@ -119,6 +119,8 @@ class Link(Strict):
         elif self.protocol == "modbus":
             if (self.host is None) == (self.serial is None):
                 raise wrong("a Modbus link needs host or serial", "Add host: and port:, or serial:.", "host")
+            if self.serial is not None and self.in_flight > 1:
+                raise wrong("a serial line carries one request at a time", "Remove in_flight.", "in_flight")
         elif self.host is None:
             raise wrong("an MQTT link needs its broker", "Add host: and port:.", "host")
         if self.security is not None and self.protocol != "opcua":

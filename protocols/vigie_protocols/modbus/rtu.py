@@ -156,6 +156,8 @@ class RtuLine:
     async def _silent(self) -> None:
         """Wait until nothing has been on the line for 3.5 characters, or for what the last unit needs."""
         while True:
+            if self._fd is not None and self._waiting is None:
+                self._readable(self._fd)  # what waits in the port is a late answer, and never the next one's
             rest = self._last_byte + self._rest - self._loop.time()
             if rest <= 0:
                 return

@@ -91,6 +91,12 @@ def test_a_wrong_profile_is_told_once_however_many_devices_name_it(tmp_path):
     assert one.field == "points.2.safe"
 
 
+def test_a_serial_line_carries_one_request_at_a_time(tmp_path):
+    line = GATEWAY.replace("host: 127.0.0.1, port: 1502", "serial: {port: /dev/ttyS0}, in_flight: 2")
+    (one,) = problems(load_gateway, write(tmp_path, gateway=line, pump=PROFILE))
+    assert one.field == "links.plc.in_flight" and "one request at a time" in one.reason
+
+
 def test_every_error_at_once_with_its_line(tmp_path):
     bad = GATEWAY.replace("lat: 45.5", "lat: 95").replace("port: 1502", "prot: 1502").replace("gw-1", "GW 1")
     found = problems(load_gateway, write(tmp_path, gateway=bad, pump=PROFILE))

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import select
 import struct
 import threading
 import time
@@ -10,10 +11,10 @@ import time
 import pytest
 from pymodbus.framer import FramerRTU
 
-from vigie_protocols.driver import Change, devices_of
+from vigie_protocols.driver import Change, Counters, devices_of
 from vigie_protocols.drivers import make_driver
-from vigie_protocols.gateway import Rs485, load_gateway
-from vigie_protocols.modbus.rtu import crc16, rs485_words
+from vigie_protocols.gateway import Rs485, Serial, load_gateway
+from vigie_protocols.modbus.rtu import RtuLine, crc16, rs485_words
 from vigie_protocols.points import Quality
 
 PROFILE = """
@@ -214,6 +215,23 @@ def test_a_spoilt_answer_is_dropped_and_the_next_one_counts(line, tmp_path):
         assert driver.state.counters.malformed == 1
 
     drive(line, tmp_path, scenario)
+
+
+def test_a_late_answer_that_nobody_has_read_yet_is_not_the_next_ones(line):
+    async def scenario():
+        counters = Counters()
+        wire = RtuLine(Serial(port=line.port), counters)
+        await wire.open()
+        reply = bytes((1, 3, 2)) + struct.pack(">H", 1060)
+        reply += FramerRTU.compute_CRC(reply).to_bytes(2, "big")
+        os.write(line.near, reply)
+        while not select.select([line.far], [], [], 0)[0]:
+            pass  # the event loop is kept busy, so that it reads nothing
+        answer = await wire.request(1, struct.pack(">BHH", 3, 0, 1), 5.0)
+        wire.close()
+        return answer, counters.late
+
+    assert asyncio.run(scenario()) == (struct.pack(">BBH", 3, 2, 1000), 1)
 
 
 def test_a_port_that_cannot_turn_its_direction_says_so(line, tmp_path):
