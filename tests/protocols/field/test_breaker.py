@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vigie_protocols.backoff import Backoff
 from vigie_protocols.driver import devices_of
 from vigie_protocols.gateway import load_gateway
 from vigie_protocols.modbus.breaker import BREAK, Breakers
@@ -134,3 +135,14 @@ def test_a_device_that_dies_alone_waits_and_one_whose_line_dies_does_not(
     assert all(one.probe_at <= bus.now + 5.0 for one in bus.stations)
     bus.breakers.back(bus.now)
     assert all(one.probe_at <= bus.now for one in bus.stations)
+
+
+def test_a_back_off_doubles_up_to_its_end_with_full_jitter():
+    longest = Backoff(0.5, 5.0, lambda: 1.0)
+    assert [longest.delay() for _ in range(6)] == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+    longest.reset()
+    assert longest.delay() == 0.5
+    shortest = Backoff(0.5, 5.0, lambda: 0.0)
+    assert [shortest.delay() for _ in range(3)] == [0.0, 0.0, 0.0]
+    worn = Backoff(0.5, 5.0, lambda: 1.0)
+    assert [worn.delay() for _ in range(2000)][-1] == 5.0  # no power of two grows without end
