@@ -38,9 +38,9 @@ PED_WEIGHT = 1.0
 
 
 class AdaptiveConfig(Strict):
-    """horizon_s: how far it plans; plans: most plans compared in one decision; urgent_share: part of the
-    maximum red after which a waiting phase is served next; blind_share: part of the lanes that may be
-    unseen before it is silent."""
+    """horizon_s: how far it plans; plans: how many plans one decision compares, about (see ``Search.best``);
+    urgent_share: part of the maximum red after which a waiting phase is served next; blind_share: part of the
+    lanes that may be unseen before it is silent."""
 
     horizon_s: int = Field(default=40, ge=20, le=120)
     plans: int = Field(default=600, ge=20, le=5000)
@@ -79,6 +79,8 @@ class Adaptive:
         """The stage to serve; None when it cannot see."""
         status, frame = inputs.status, inputs.frame
         self._coming.hear(inputs.clock, inputs.heard)
+        if now < self._rate_at - 1.0 - EPS:
+            self._begin_anew()
         if inputs.overrun:
             self._silent_until = now + SILENT_S
         silent = now < self._silent_until
@@ -89,7 +91,7 @@ class Adaptive:
             self._view.look(frame, status.failed)
         self._frame, self._status = frame, status
         green = greens(status)
-        second = now >= self._rate_at - EPS or now < self._rate_at - 10.0
+        second = now >= self._rate_at - EPS
         if second:
             self._rate_at = now + 1.0
             self._learner.learn(self._view, self._model.stage_of(green))
@@ -116,6 +118,13 @@ class Adaptive:
         if decisions or said is not None:
             return replace(self._wants, decisions=decisions, forecast=said)
         return self._wants
+
+    def _begin_anew(self) -> None:
+        """The clock began anew, with the machine: no instant that was noted before means anything."""
+        self._rate_at = self._plan_at = self._told_at = self._silent_until = -1e18
+        self._red_at = [None] * len(self._red_at)
+        self._target = -1
+        self._leaving.forget()
 
     # -- seeing --------------------------------------------------------------------------------------
 

@@ -71,6 +71,10 @@ class Leaving:
                 parts.append(Part(stage, begin, end))
         self._parts = tuple(parts)
 
+    def forget(self) -> None:
+        """No plan is in force."""
+        self._parts = ()
+
     def forecast(
         self,
         now: float,

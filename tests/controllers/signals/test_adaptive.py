@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from tests.controllers.signals.drive import Drive, build
+from tests.controllers.signals.drive import UTC0, Drive, build
 from tests.controllers.signals.toy import Toy, site
 
 from vigie_controllers.signals.learn import Learner
@@ -22,9 +22,10 @@ from vigie_controllers.signals.predict import (
     LaneState,
     Rate,
 )
-from vigie_controllers.signals.search import Search
+from vigie_controllers.signals.search import HOLDS, Search
 from vigie_controllers.signals.site import SignalSite
 from vigie_controllers.signals.words import SignalWants
+from vigie_protocols.points import Reading
 
 RATES = [0.14, 0.10, 0.04]
 
@@ -149,7 +150,6 @@ def test_an_overrun_silences_it_for_a_while() -> None:
     drive = Drive(raw, [("signal.actuated", {})], step_s=1.0).run(30)
     readings = drive._readings or ()
     domain = drive.domain
-    from vigie_protocols.points import Reading
 
     def step(now: float, overrun: bool) -> Any:
         return controller.step(now, domain.inputs(Reading(0.0), overrun, readings))
@@ -161,6 +161,28 @@ def test_an_overrun_silences_it_for_a_while() -> None:
     assert step(1002.0, True) is None
     assert step(1005.0, False) is None
     assert step(1012.0, False) is not None
+
+
+def test_what_was_noted_before_a_reboot_is_not_waited_for() -> None:
+    """The monotonic clock begins anew with the machine; the snapshot on its disk is of the clock before."""
+    raw = site(2)
+    drive = Drive(raw, [("signal.adaptive", {})], step_s=1.0)
+    drive.now = 1e6
+    drive.run(60)
+    drive.loop.step(drive.now + 1.0, Reading(UTC0), True, drive._readings or (), {})
+    kept = json.loads(json.dumps(drive.loop.snapshot()))
+    assert kept["controllers"][0]["state"]["silent"]
+
+    after = Drive(raw, [("signal.adaptive", {})], step_s=1.0)
+    after.now, toy = 30.0, Toy([0.1, 0.1], 4)
+    after.loop.restore(kept)
+    for _ in range(120):
+        toy.step(after.now, after.greens())
+        after.put(toy.roles())
+        after.scan()
+    told = {one.what for _, one in after.decisions if one.source == "signal.adaptive"}
+    assert "planned" in told
+    assert "silent" not in told
 
 
 @pytest.mark.parametrize(
@@ -193,16 +215,16 @@ def test_the_budget_of_plans_holds() -> None:
     checked = SignalSite.model_validate(raw)
     plan = Plan(checked)
     model = Model(checked, plan)
-    lanes = [LanePrediction(4.0, [0.1] * 40, 20.0) for _ in model.lanes]
+    lanes = [LanePrediction(4.0, [0.1] * 120, 20.0) for _ in model.lanes]  # no plan ends early
     rates = [[(0.5, 0.5) if one else (0.0, 0.0) for one in lane.service] for lane in model.lanes]
     services = [lane.service for lane in model.lanes]
     most = [[math.inf] * len(model.stages) for _ in model.lanes]
-    for budget in (50, 300, 2000):
-        search = Search(model, lanes, services, rates, most, 0, 0)
-        following = tuple(range(1, len(model.stages)))
-        choice = search.best((0, 2, 7, 16), following, budget)
-        assert choice.plans <= budget * 1.5 + 20
-        assert choice.next in following
+    for budget in (20, 50, 150, 300, 600, 2000):
+        for many in range(1, len(model.stages)):
+            search = Search(model, lanes, services, rates, most, 0, 0)
+            choice = search.best(HOLDS, tuple(range(1, 1 + many)), budget)
+            assert choice.plans <= max(73, 2 * budget)
+            assert choice.next <= many
 
 
 def test_a_lane_costs_what_a_second_by_second_count_gives() -> None:
