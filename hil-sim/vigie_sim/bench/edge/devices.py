@@ -41,10 +41,14 @@ class _Devices(asyncio.Protocol):
 
     def _reply(self, unit: int, answer: bytes) -> None:
         if unit == SLOW:
-            asyncio.get_running_loop().call_later(SLOW_S, self._transport.write, answer)
+            asyncio.get_running_loop().call_later(SLOW_S, self._late, answer)
         elif unit == LYING:
             self._transport.write(answer[:7] + bytes((0x55,)) + answer[8:])
         elif unit != DEAD:
+            self._transport.write(answer)
+
+    def _late(self, answer: bytes) -> None:
+        if not self._transport.is_closing():
             self._transport.write(answer)
 
     def _answer(self, frame: bytes) -> bytes:
