@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sourcetexts import assigned, shapes
 
 from vigie_controllers.image import Image
 from vigie_protocols.points import ClockTrust, Quality, Reading, Value, ValueType
@@ -198,23 +199,6 @@ def test_many_guards_have_spoken(heard: list[dict[str, str]]) -> None:
 # -- from the sources -----------------------------------------------------------------------------------
 
 
-def shapes(node: ast.expr, local: Mapping[str, list[ast.expr]], depth: int = 0) -> Iterator[str]:
-    """The texts an expression can be, {} for what is filled in."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.value
-    elif isinstance(node, ast.JoinedStr):
-        yield "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)  # type: ignore[misc]
-    elif isinstance(node, ast.IfExp):
-        yield from shapes(node.body, local, depth)
-        yield from shapes(node.orelse, local, depth)
-    elif isinstance(node, ast.BoolOp):
-        for one in node.values:
-            yield from shapes(one, local, depth)
-    elif isinstance(node, ast.Name) and depth < 3:
-        for one in local.get(node.id, ()):
-            yield from shapes(one, local, depth + 1)
-
-
 def aside(node: ast.AST, local: Mapping[str, list[ast.expr]]) -> Iterator[tuple[str, str]]:
     """What is said by a note in a book, or by a function that returns a rule with its reason."""
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
@@ -237,16 +221,13 @@ def spoken() -> Iterator[tuple[str, str, str]]:
         for scope in ast.walk(ast.parse(text)):
             if not isinstance(scope, ast.FunctionDef):
                 continue
-            local: dict[str, list[ast.expr]] = {}
+            local = assigned(scope)
             says = (
                 "Decision(" in text
                 and scope.name != "_subject"
                 and isinstance(scope.returns, ast.Name)
                 and scope.returns.id == "str"
             )
-            for node in ast.walk(scope):
-                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                    local.setdefault(node.targets[0].id, []).append(node.value)
             for node in ast.walk(scope):
                 where = f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
                 yield from ((where, kind, shape) for kind, shape in aside(node, local))

@@ -29,7 +29,7 @@ class End(NamedTuple):
     latest: float | None
 
 
-class _At(NamedTuple):
+class At(NamedTuple):
     """An instant that is certain, or only a lower bound."""
 
     time: float
@@ -53,14 +53,14 @@ class Forecast:
         start = self._now if plant.mode_since is None else plant.mode_since
         count = len(plant.lamp)
         if plant.mode == "start":
-            return [None if self._stopped else self._end(_At(start + plant.flash_s, True))] * count
+            return [None if self._stopped else self._end(At(start + plant.flash_s, True))] * count
         if plant.mode in ("run", "closing"):
             return [self._channel(c) for c in range(count)]
         if plant.mode == "all-red" and not self._stopped:
             return [self._started(c, start + self._plan.site.startup.all_red_s) for c in range(count)]
         return [None] * count
 
-    def _end(self, at: _At) -> End:
+    def _end(self, at: At) -> End:
         soonest = max(at.time, self._now)
         return End(soonest, self._scan(soonest) if at.sure else None)
 
@@ -74,7 +74,7 @@ class Forecast:
         plan, plant = self._plan, self._plant
         shown = plant.lamp[c]
         if shown == _L_YELLOW and plan.vehicle[c]:
-            return self._end(_At(plant.lamp_since[c] + plan.yellow[c], True))
+            return self._end(At(plant.lamp_since[c] + plan.yellow[c], True))
         if shown != _L_RED:
             return self._end(self._green_end(c) if plan.vehicle[c] else self._walk_end(c, shown))
         if plant.mode == "closing":
@@ -86,10 +86,10 @@ class Forecast:
         rows = []
         for p in self._members(c):
             begins = self._begins(p)
-            rows.append(_At(max(at, begins.time), p in self._plan.start))
+            rows.append(At(max(at, begins.time), p in self._plan.start))
         return self._opens(c, rows)
 
-    def _opens(self, c: int, begins: list[_At]) -> End:
+    def _opens(self, c: int, begins: list[At]) -> End:
         """A red channel opens with the first of its phases; a walk only if somebody asks for it by then."""
         plan, plant = self._plan, self._plant
         earliest = min((one.time for one in begins), default=self._now)
@@ -105,7 +105,7 @@ class Forecast:
     def _members(self, c: int) -> list[int]:
         return [p for p in range(len(self._plan.ids)) if self._plan.parents[c] >> p & 1]
 
-    def _green_end(self, c: int) -> _At:
+    def _green_end(self, c: int) -> At:
         """A green lasts while any of its phases is on, or comes next."""
         plant = self._plant
         at, sure = self._now, plant.mode == "closing"
@@ -114,31 +114,31 @@ class Forecast:
                 at = max(at, plant.ready_at(p))
             elif p in plant.next:
                 at = max(at, self._begins(p).time + self._plan.min_green[p])
-        return _At(at, sure)
+        return At(at, sure)
 
-    def _walk_end(self, c: int, shown: int) -> _At:
+    def _walk_end(self, c: int, shown: int) -> At:
         plan, plant = self._plan, self._plant
         want, lengths = (Ped.WALK, plan.walk) if shown == _L_GREEN else (Ped.CLEARANCE, plan.ped_clear)
         ends = [plant.ped_since[p] + lengths[p] for p in self._members(c) if plant.ped[p] == want]
-        return _At(max(ends, default=self._now), bool(ends))
+        return At(max(ends, default=self._now), bool(ends))
 
     # -- phases --------------------------------------------------------------------------------------
 
-    def _cleared(self, p: int) -> _At:
+    def _cleared(self, p: int) -> At:
         """When a phase that is on has cleared its ring."""
         plan, plant = self._plan, self._plant
         rest = plan.phase_yellow[p] + plan.phase_clear[p]
         if plant.state[p] == _GREEN:
-            return _At(max(plant.ready_at(p), self._now) + rest, False)
+            return At(max(plant.ready_at(p), self._now) + rest, False)
         if plant.state[p] == _YELLOW:
-            return _At(plant.since[p] + rest, True)
-        return _At(plant.since[p] + plan.phase_clear[p], True)
+            return At(plant.since[p] + rest, True)
+        return At(plant.since[p] + plan.phase_clear[p], True)
 
-    def _begins(self, p: int) -> _At:
+    def _begins(self, p: int) -> At:
         """When a phase begins at the earliest; certain when it is committed and only clearances stand before it."""
         plan, plant = self._plan, self._plant
         if plant.state[p] == _GREEN:  # lit, or led by a walk until then
-            return _At(max(self._now, plant.since[p]), plant.since[p] > self._now + EPS)
+            return At(max(self._now, plant.since[p]), plant.since[p] > self._now + EPS)
         ring = plan.ring[p]
         at, sure = self._now, p in plant.next and plant.mode == "run"
         for q in plant.current:
@@ -158,7 +158,7 @@ class Forecast:
                 at = max(at, plant.lamp_since[c] + plan.yellow[c] + plan.red[c])
             elif plan.vehicle[c] and plant.lamp[c] == _L_RED:
                 at = max(at, plant.lamp_since[c] + plan.red[c])
-        return _At(at, sure)
+        return At(at, sure)
 
     def _red_at(self, p: int) -> float:
         """When a phase's own red began, or will begin after its yellow."""
@@ -167,24 +167,24 @@ class Forecast:
             return plant.since[p] + self._plan.phase_yellow[p]
         return plant.red_at[p]
 
-    def _foe_clear(self, c: int) -> _At:
+    def _foe_clear(self, c: int) -> At:
         """When a channel in conflict has shown red for its clearance."""
         plan, plant = self._plan, self._plant
         shown, clear = plant.lamp[c], plan.clear[c]
         if shown == _L_RED:
             waiting = any(p in plant.next for p in self._members(c))
-            return _At(plant.lamp_since[c] + clear, not waiting)
+            return At(plant.lamp_since[c] + clear, not waiting)
         if shown == _L_YELLOW:
-            return _At(plant.lamp_since[c] + plan.yellow[c] + clear, True)
+            return At(plant.lamp_since[c] + plan.yellow[c] + clear, True)
         if plan.vehicle[c]:
             end = self._now
             for p in self._members(c):
                 if plant.state[p] == _GREEN and p in plant.current:
                     end = max(end, plant.ready_at(p))
-            return _At(end + plan.yellow[c] + clear, False)
+            return At(end + plan.yellow[c] + clear, False)
         rests = [
             plant.ped_since[p] + plan.ped_clear[p] + (plan.walk[p] if plant.ped[p] == Ped.WALK else 0.0)
             for p in self._members(c)
             if plant.ped[p]
         ]
-        return _At(max(rests, default=self._now) + clear, bool(rests))
+        return At(max(rests, default=self._now) + clear, bool(rests))

@@ -11,7 +11,7 @@ from typing import Any
 
 from vigie_controllers.signals.cabinet import Cabinet
 from vigie_controllers.signals.engine_phases import Phases
-from vigie_controllers.signals.forecast import End, Forecast, _At
+from vigie_controllers.signals.forecast import At, End, Forecast
 from vigie_controllers.signals.guard import SignalGuard
 from vigie_controllers.signals.words import Frame, Lamp, PanelMode, Ped, PhaseState
 from vigie_protocols.points import Reading
@@ -42,11 +42,11 @@ class _Ends(Forecast):
         plant, resting = self._plant, self._plan.walk_rest
         return any(plant.ped[p] == Ped.WALK and resting >> p & 1 for p in self._members(c))
 
-    def _walk_end(self, c: int, shown: int) -> _At:
+    def _walk_end(self, c: int, shown: int) -> At:
         end = super()._walk_end(c, shown)
         return end._replace(sure=False) if self._resting(c) else end
 
-    def _foe_clear(self, c: int) -> _At:
+    def _foe_clear(self, c: int) -> At:
         clear = super()._foe_clear(c)
         return clear._replace(sure=False) if self._resting(c) else clear
 

@@ -194,20 +194,25 @@ def wild(dice: random.Random, ids: Sequence[int], eager: bool) -> SignalWants:
     return SignalWants(hold, force_off, omit, call, ped)
 
 
+def longest_services(site: SignalSite) -> list[float]:
+    """Seconds that each phase may take when nobody lengthens it, its clearance and some late scans included."""
+    return [
+        max(phase.min_green_s, phase.walk_s + phase.ped_clear_s)
+        + phase.yellow_s
+        + phase.red_clear_s
+        + max(phase.red_revert_s, 2.0)
+        + 2.0
+        for phase in site.phases
+    ]
+
+
 class _Watch:
     """Whether everybody gets his turn: demand on red, and calls of the pre-emption of the highest rank."""
 
     def __init__(self, site: SignalSite, plan: Plan) -> None:
         self._plan = plan
         self._lights = [[c for c in plan.channels[p] if plan.vehicle[c]] for p in range(len(plan.ids))]
-        services = [
-            max(phase.min_green_s, phase.walk_s + phase.ped_clear_s)
-            + phase.yellow_s
-            + phase.red_clear_s
-            + max(phase.red_revert_s, 2.0)
-            + 2.0
-            for phase in site.phases
-        ]
+        services = longest_services(site)
         self._bound = max(phase.max_red_s for phase in site.phases) + sum(services)
         self._callers = [
             (k, plan.mask(row.phases)) for k, row in enumerate(site.detectors) if row.kind != "button"

@@ -17,7 +17,7 @@ from vigie_controllers.signals.plan import Plan
 from vigie_controllers.signals.site import SignalSite
 from vigie_controllers.signals.words import Frame, SignalInputs, SignalWants
 from vigie_protocols.points import Quality, Reading, Value
-from vigie_sim.traffic.adversary import wild
+from vigie_sim.traffic.adversary import longest_services, wild
 from vigie_sim.traffic.cabinet import Panel, PhaseCabinet, program_card
 from vigie_sim.traffic.judge import F_GREEN, GREEN, RED, YELLOW, Judge
 from vigie_sim.traffic.monitor import Monitor
@@ -277,14 +277,7 @@ class _Watch:
         """Until when what was read could be wrong, or nothing was ours; since when everything is read as it is."""
         self._waits: list[float | None] = [None] * count
         self._honest: list[float | None] = [None] * count
-        services = [
-            max(phase.min_green_s, phase.walk_s + phase.ped_clear_s)
-            + phase.yellow_s
-            + phase.red_clear_s
-            + max(phase.red_revert_s, 2.0)
-            + 2.0
-            for phase in one.site.phases
-        ]
+        services = longest_services(one.site)
         self._patience = max(phase.max_red_s for phase in one.site.phases)
         self.bound = self._patience + sum(services)
         """Of a red with demand while everything is read as it is."""

@@ -4,6 +4,21 @@ import random
 from typing import Any
 
 
+def every_conflict(rows: list[dict[str, Any]], channels: list[dict[str, Any]]) -> list[list[str]]:
+    """The pairs of channels whose phases can never be on together by their rings and barriers."""
+    of = {row["id"]: row for row in rows}
+
+    def apart(p: int, q: int) -> bool:
+        return p != q and (of[p]["barrier"] != of[q]["barrier"] or of[p]["ring"] == of[q]["ring"])
+
+    return [
+        [a["id"], b["id"]]
+        for k, a in enumerate(channels)
+        for b in channels[k + 1 :]
+        if all(apart(p, q) for p in a["phases"] for q in b["phases"])
+    ]
+
+
 def one_ring(phases: int = 4, ped: bool = True) -> dict[str, Any]:
     """One ring, one barrier; every second phase with pedestrians; one overlap over the last two phases."""
     rows: list[dict[str, Any]] = [{"id": n, "min_green_s": 5 + n % 3} for n in range(1, phases + 1)]
@@ -31,23 +46,10 @@ def dual_ring() -> dict[str, Any]:
         if n % 2 == 0:
             row.update(walk_s=5, ped_clear_s=9, min_green_s=8)
         rows.append(row)
-    ring = {row["id"]: row["ring"] for row in rows}
-    barrier = {row["id"]: row["barrier"] for row in rows}
     channels: list[dict[str, Any]] = [{"id": f"v{n}", "phases": [n]} for n in range(1, 9)]
     channels += [{"id": f"p{n}", "kind": "pedestrian", "phases": [n]} for n in (2, 4, 6, 8)]
     channels += [{"id": "oa", "phases": [1, 2]}, {"id": "ob", "phases": [2, 3]}]
-    members = {c["id"]: c["phases"] for c in channels}
-
-    def apart(p: int, q: int) -> bool:
-        return p != q and (barrier[p] != barrier[q] or ring[p] == ring[q])
-
-    names = list(members)
-    conflicts = [
-        [a, b]
-        for k, a in enumerate(names)
-        for b in names[k + 1 :]
-        if all(apart(p, q) for p in members[a] for q in members[b])
-    ]
+    conflicts = every_conflict(rows, channels)
     detectors: list[dict[str, Any]] = [{"id": f"d{n}", "phases": [n]} for n in range(1, 9)]
     detectors += [{"id": f"b{n}", "kind": "button", "phases": [n]} for n in (2, 4, 6, 8)]
     return {"phases": rows, "channels": channels, "detectors": detectors, "conflicts": conflicts}
@@ -62,16 +64,7 @@ def rings(rows: list[dict[str, Any]]) -> dict[str, Any]:
         if row.get("walk_s"):
             channels.append({"id": f"p{n}", "kind": "pedestrian", "phases": [n]})
             detectors.append({"id": f"b{n}", "kind": "button", "phases": [n]})
-
-    def apart(p: int, q: int) -> bool:
-        return p != q and (of[p]["barrier"] != of[q]["barrier"] or of[p]["ring"] == of[q]["ring"])
-
-    conflicts = [
-        [a["id"], b["id"]]
-        for k, a in enumerate(channels)
-        for b in channels[k + 1 :]
-        if apart(a["phases"][0], b["phases"][0])
-    ]
+    conflicts = every_conflict(rows, channels)
     return {"phases": rows, "channels": channels, "detectors": detectors, "conflicts": conflicts}
 
 

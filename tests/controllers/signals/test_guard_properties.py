@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vigie_sim.traffic.adversary import Adversary
-from vigie_sim.traffic.shapes import dual_ring, one_ring, with_preemptions
+from vigie_sim.traffic.shapes import dual_ring, every_conflict, one_ring, with_preemptions
 
 
 def attack(raw: dict[str, Any], seed: int, scans: int, **more: bool) -> Adversary:
@@ -107,17 +107,7 @@ def test_any_shape(data: st.DataObject) -> None:
     walked = [row["id"] for row in rows if "walk_s" in row]
     if len(walked) > 1 and data.draw(st.booleans()):
         channels.append({"id": "pp", "kind": "pedestrian", "phases": walked[:2]})
-    of = {row["id"]: row for row in rows}
-
-    def apart(p: int, q: int) -> bool:
-        return p != q and (of[p]["barrier"] != of[q]["barrier"] or of[p]["ring"] == of[q]["ring"])
-
-    conflicts = [
-        [a["id"], b["id"]]
-        for k, a in enumerate(channels)
-        for b in channels[k + 1 :]
-        if all(apart(p, q) for p in a["phases"] for q in b["phases"])
-    ]
+    conflicts = every_conflict(rows, channels)
     detectors = [{"id": f"d{row['id']}", "phases": [row["id"]]} for row in rows]
     raw = {"phases": rows, "channels": channels, "conflicts": conflicts, "detectors": detectors}
     seed = data.draw(st.integers(0, 10_000))
