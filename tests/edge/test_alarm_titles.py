@@ -2,47 +2,28 @@
 
 from pathlib import Path
 
-import yaml
+from tests.edge.station import FILE, journalled, station
 
 from vigie_edge import records
 from vigie_edge.config import load_plan
-from vigie_edge.journal.journal import list_segments, read_committed
-from vigie_edge.journal.segment import Kind
 from vigie_edge.processes.recorder import Recorder
-from vigie_edge.telemetry_records import Event, event_decoder
-from vigie_edge.wiring import Bells, Wiring, prepare_runtime
-
-ROOT = Path(__file__).parents[2]
+from vigie_edge.telemetry_records import Event
 
 
 def recorded(folder: Path, alarms: list[tuple[str, bool, str, str]]) -> list[Event]:
     """What the recorder writes of a scan with these alarms."""
-    data = yaml.safe_load((ROOT / "firmware-config/gateways/gw-pompage.yaml").read_text())
-    data |= {
-        "state_dir": str(folder / "state"),
-        "journal": {"directory": str(folder / "journal")},
-        "runtime_dir": str(folder / "run"),
-    }
-    file = folder / "gateway.yaml"
-    file.write_text(yaml.safe_dump(data))
-    plan = load_plan(file)
-    wiring = Wiring(plan, prepare_runtime(plan), Bells())
+    wiring = station(folder)
     recorder = Recorder(wiring)
     scan = records.Scan(1, 0, 100.0, 1.8e9, 2, False, None, [], [], [], [], alarms)
     assert wiring.scans().push(records.encode(scan))
     recorder.turn()
-    return [
-        event
-        for _, _, path in list_segments(folder / "journal" / "telemetry")
-        for record in read_committed(path)[1]
-        if record.kind is Kind.EVENT and (event := event_decoder.decode(record.payload)).kind == "alarm"
-    ]
+    return journalled(folder, "alarm")
 
 
 def test_an_alarm_carries_its_title_and_a_point_without_a_rule_none(tmp_path: Path) -> None:
     points = {
         decl.point: decl.name
-        for decl in load_plan(ROOT / "firmware-config/gateways/gw-pompage.yaml").points
+        for decl in load_plan(FILE).points
         if "station" in decl.device or decl.point == "power.ok"
     }
     fault, power = points["pump.2.fault"], points["power.ok"]
@@ -59,9 +40,7 @@ def test_an_alarm_carries_its_title_and_a_point_without_a_rule_none(tmp_path: Pa
 
 
 def test_a_title_of_many_counts(tmp_path: Path) -> None:
-    decls = {
-        decl.name: decl for decl in load_plan(ROOT / "firmware-config/gateways/gw-eclairage.yaml").points
-    }
+    decls = {decl.name: decl for decl in load_plan(FILE.with_name("gw-eclairage.yaml")).points}
     alarms = [decl.alarm for name, decl in decls.items() if name.endswith("lamp.25.fault")]
     assert [one.title.fr for one in alarms if one is not None and one.title is not None] == [
         "Lampadaire 25 en défaut"

@@ -5,21 +5,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import yaml
+from tests.edge.station import station
 
 from vigie_edge import clock
 from vigie_edge.births import Births
-from vigie_edge.config import load_plan
 from vigie_edge.journal.segment import Kind, Record
 from vigie_edge.messages import Messages
 from vigie_edge.telemetry_records import Event, samples_of
-from vigie_edge.wiring import Bells, Wiring, prepare_runtime
 from vigie_protocols.points import ClockTrust
 from vigie_protocols.sparkplug.actions import Publish
 from vigie_protocols.sparkplug.codec import SparkplugB
 from vigie_protocols.sparkplug.edge import EdgeConfig, EdgeNode
 
-ROOT = Path(__file__).parents[2]
 SYNCED, UNTRUSTED = ClockTrust.SYNCED, ClockTrust.UNTRUSTED
 AT_BOOT = 60.0
 """UTC of a machine without a clock of its own, a minute after it was started."""
@@ -27,13 +24,8 @@ AT_BOOT = 60.0
 
 class Bench:
     def __init__(self, folder: Path) -> None:
-        data = yaml.safe_load((ROOT / "firmware-config/gateways/gw-pompage.yaml").read_text())
-        places = {"state_dir": "state", "runtime_dir": "run"}
-        data |= {name: str(folder / place) for name, place in places.items()}
-        data["journal"] = {"directory": str(folder / "journal")}
-        (folder / "gateway.yaml").write_text(yaml.safe_dump(data))
-        plan = load_plan(folder / "gateway.yaml")
-        wiring = Wiring(plan, prepare_runtime(plan), Bells())
+        wiring = station(folder)
+        plan = wiring.plan
         births = Births(wiring, wiring.inputs())
         devices = {device.name for device in plan.gateway.devices}
         self.messages = Messages(births, devices, clock.boot_id(), paced=False)
