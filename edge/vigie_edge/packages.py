@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from vigie_controllers.foreign import admit_all
 from vigie_controllers.loops import ControllerKind
 from vigie_protocols.errors import Problem
-from vigie_protocols.gateway import problem_at
-from vigie_protocols.packages import Flaw, Package, offers
+from vigie_protocols.gateway import package_problems
+from vigie_protocols.packages import Package, offers
 from vigie_protocols.yamlfile import Document
 
 
@@ -16,10 +16,4 @@ def kinds_of(
     """Every kind, and what is wrong with the packages, with its line in the file."""
     found, flaws = offers(packages)
     kinds, refused = admit_all(found)
-    flaws += [
-        Flaw(one.place, "distribution", f"{one.name}: {reason}", "Correct the package.")
-        for one, reason in refused
-    ]
-    return kinds, [
-        problem_at(document, ("packages", one.place, one.field), one.reason, one.remedy) for one in flaws
-    ]
+    return kinds, package_problems(document, flaws, refused)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from vigie_protocols.errors import InputError, Problem
-from vigie_protocols.packages import Package
+from vigie_protocols.packages import Flaw, Offer, Package
 from vigie_protocols.profile import DEVICE_NAME, BothLanguages, PointDecl, Profile, Protocol, load_profile
 from vigie_protocols.strict import Strict
 from vigie_protocols.yamlfile import Document, Place, read_yaml, validate, wrong
@@ -308,6 +308,23 @@ def problem_at(document: Document, place: Place, reason: str, remedy: str) -> Pr
         value = value[part]
     field = ".".join(map(str, place))
     return Problem(document.file, field, repr(value), reason, remedy, document.line(place))
+
+
+def package_problems(
+    document: Document, flaws: Iterable[Flaw], refused: Iterable[tuple[Offer, str]]
+) -> list[Problem]:
+    """What is wrong with the packages that a file names in ``packages``, with its line there.
+
+    flaws: of the packages themselves; refused: what they offer and may not be used, with the reason.
+    """
+    whole = [
+        *flaws,
+        *(
+            Flaw(one.place, "distribution", f"{one.name}: {reason}", "Correct the package.")
+            for one, reason in refused
+        ),
+    ]
+    return [problem_at(document, ("packages", one.place, one.field), one.reason, one.remedy) for one in whole]
 
 
 def take_profile(

@@ -13,8 +13,8 @@ from vigie_controllers.foreign import admit_all
 from vigie_controllers.loops import ControllerKind
 from vigie_controllers.registry import KINDS
 from vigie_protocols.errors import InputError
-from vigie_protocols.gateway import problem_at
-from vigie_protocols.packages import Flaw, Package, offers
+from vigie_protocols.gateway import package_problems
+from vigie_protocols.packages import Package, offers
 from vigie_protocols.strict import Strict
 from vigie_protocols.yamlfile import read_yaml, validate
 
@@ -38,12 +38,7 @@ def _kinds(file: Path) -> Mapping[str, ControllerKind]:
     document = read_yaml(file)
     found, flaws = offers(validate(document, PackagesFile).packages)
     kinds, refused = admit_all(found)
-    flaws += [
-        Flaw(one.place, "distribution", f"{one.name}: {reason}", "Correct the package.")
-        for one, reason in refused
-    ]
-    if flaws:
-        raise InputError(
-            problem_at(document, ("packages", one.place, one.field), one.reason, one.remedy) for one in flaws
-        )
+    problems = package_problems(document, flaws, refused)
+    if problems:
+        raise InputError(problems)
     return kinds
